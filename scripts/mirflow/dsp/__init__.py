@@ -1,0 +1,1 @@
+"""Signal analysis that several features or artifacts share: pure functions from arrays to arrays."""
