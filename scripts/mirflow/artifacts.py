@@ -104,8 +104,12 @@ def read_json(path: str | os.PathLike) -> dict:
     ------
     MirflowError : when the file is no JSON object, naming the file and the place
     """
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
     try:
-        content = json.loads(Path(path).read_bytes())
+        content = json.loads(Path(path).read_bytes(), parse_constant=refuse)
     except ValueError as error:  # covers JSONDecodeError and UnicodeDecodeError
         raise MirflowError(f"{path}: not valid JSON ({error})") from error
     if not isinstance(content, dict):

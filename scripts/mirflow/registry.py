@@ -72,6 +72,8 @@ class Feature:
     fields : the keys that ``measure`` returns, all of them, always
     cite : where the definitions come from
     settings : choices of the user
+    backend : the installed package that does the essential work, named with its version in the provenance; None when
+        that is this project's own code
     """
 
     name: str
@@ -80,6 +82,7 @@ class Feature:
     fields: tuple[Field, ...]
     cite: str = ""
     settings: tuple[Setting, ...] = ()
+    backend: str | None = None
 
     def __post_init__(self) -> None:
         unknown = set(self.inputs) - set(INPUTS)

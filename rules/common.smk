@@ -1,0 +1,36 @@
+# What every rule file uses: settings, where things lie, and how a command is called.
+
+import shlex
+import sys
+
+from snakemake.settings.enums import DeploymentMethod
+
+SCRIPTS = f"{workflow.basedir}/scripts"
+if SCRIPTS not in sys.path:
+    sys.path.insert(0, SCRIPTS)
+
+from mirflow import progress, registry, settings
+from mirflow.errors import MirflowError
+
+try:
+    settings.check(config)
+    RESULTS = settings.directory(config["results"])
+except MirflowError as error:
+    raise WorkflowError(str(error))
+
+
+# A track's folder is {parent}{name}: `parent` is empty or ends with a slash, `name` is repeated in <name>.INFO and its like.
+wildcard_constraints:
+    parent=r"(.+/)?",
+    name=r"[^/]+",
+
+
+pathvars:
+    results=RESULTS,
+    logs=f"{RESULTS}/.mirflow/logs",
+    benchmarks=f"{RESULTS}/.mirflow/benchmarks",
+
+
+# With --sdm conda, `python` is that of the rule's environment; without, it is the one that runs Snakemake.
+CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+MIRFLOW = f"PYTHONPATH={shlex.quote(SCRIPTS)} {'python' if CONDA else shlex.quote(sys.executable)} -m mirflow"

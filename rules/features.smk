@@ -1,0 +1,39 @@
+# Needs:  what each feature declares: full_mix, stems, grids
+# Makes:  features/<feature>.json, one rule per module in scripts/mirflow/features
+
+INPUT_FILES = {
+    "full_mix": "<results>/{parent}{name}/full_mix.flac",
+    **{stem: f"<results>/{{parent}}{{name}}/{stem}.{STEM_FORMAT}" for stem in registry.STEMS},
+    "beats": "<results>/{parent}{name}/{name}.BEATS_GRID",
+    "downbeats": "<results>/{parent}{name}/{name}.DOWNBEATS",
+    "onsets": "<results>/{parent}{name}/{name}.ONSETS",
+}
+
+for feature in registry.features():
+
+    rule:
+        name:
+            f"feature_{feature.name}"
+        input:
+            **{key: INPUT_FILES[key] for key in feature.inputs},
+        output:
+            f"<results>/{{parent}}{{name}}/features/{feature.name}.json",
+        log:
+            f"<logs>/{{parent}}{{name}}/feature_{feature.name}.log",
+        benchmark:
+            f"<benchmarks>/{{parent}}{{name}}/feature_{feature.name}.jsonl"
+        conda:
+            "../envs/base.yaml"
+        params:
+            version=feature.version,
+            source=registry.source_identity(feature.name),
+            settings=settings.options(feature, config["features"]),
+        shell:
+            " ".join(
+                [
+                    "{MIRFLOW}",
+                    feature.name,
+                    *(("" if key == "full_mix" else f"--{key} ") + f"{{input.{key}:q}}" for key in feature.inputs),
+                    "{params.settings} -o {output:q} 2> {log:q}",
+                ]
+            )

@@ -1,0 +1,59 @@
+"""``python -m mirflow COMMAND``: every rule runs one of these commands, and each works by hand."""
+
+import argparse
+import importlib
+import os
+import pkgutil
+import sys
+import traceback
+
+# One job is one thread unless its rule says otherwise: parallelism is the workflow's. (Snakemake sets OMP_NUM_THREADS
+# and its like to the rule's threads.)
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+from mirflow import __version__, commands, registry
+from mirflow.errors import MirflowError
+
+
+def names() -> list[str]:
+    """Return the names of all commands: the modules of `mirflow.commands`, and every feature."""
+    own = [m.name for m in pkgutil.iter_modules(commands.__path__) if not m.name.startswith("_")]
+    return sorted({*own, *registry.feature_names()})
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; return its exit status: 0 done, 1 failed (the last line says why), 2 not understood."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(prog="mirflow", description="The steps from music to .INFO, one command each.")
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("command", choices=names(), metavar="COMMAND", help="one of: " + ", ".join(names()))
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="see mirflow COMMAND -h")
+    if not argv or argv[0].startswith("-"):
+        parser.parse_args(argv or ["-h"])
+    name = parser.parse_args(argv[:1]).command
+    own = argparse.ArgumentParser(prog=f"mirflow {name}")
+    if name in registry.feature_names():
+        from mirflow.commands import _feature as command
+
+        command.configure(own, name)
+    else:
+        command = importlib.import_module(f"mirflow.commands.{name}")
+        own.description = (command.__doc__ or "").strip()
+        command.configure(own)
+    arguments = own.parse_args(argv[1:])
+    try:
+        command.run(arguments)
+    except MirflowError as error:
+        print(f"mirflow: error: {error}", file=sys.stderr)
+        return 1
+    except Exception as error:  # noqa: BLE001 - the last line of a log must say what went wrong, whatever it was
+        traceback.print_exc()
+        reason = " ".join(str(error).split())
+        print(f"mirflow: error: {name}: {type(error).__name__}: {reason}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Measure one feature of a track and write its fragment."""
+
+import argparse
+import importlib.metadata
+from pathlib import Path
+
+from mirflow import __version__, artifacts, audio, registry
+from mirflow.errors import MirflowError
+from mirflow.info import PROVENANCE
+
+SUFFIXES = {"beats": "BEATS_GRID", "downbeats": "DOWNBEATS", "onsets": "ONSETS"}
+
+
+def configure(parser: argparse.ArgumentParser, name: str) -> None:
+    """Declare the inputs and settings of feature `name`."""
+    feature = registry.feature(name)
+    module = registry.module(name)
+    parser.description = (module.__doc__ or "").strip().splitlines()[0]
+    parser.set_defaults(feature=name)
+    parser.add_argument(
+        "full_mix", type=Path, nargs="?", help="the track's full_mix.flac; inputs not named are looked for beside it"
+    )
+    for key in feature.inputs:
+        if key != "full_mix":
+            parser.add_argument(f"--{key}", type=Path, metavar="FILE")
+    for setting in feature.settings:
+        kind = (lambda text: text.lower() == "true") if isinstance(setting.default, bool) else type(setting.default)
+        parser.add_argument(f"--set-{setting.name}", type=kind, default=setting.default, help=setting.meaning)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the fragment, a .json file")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Read the inputs, measure, write the fragment."""
+    feature = registry.feature(arguments.feature)
+    inputs = {}
+    for key in feature.inputs:
+        path = getattr(arguments, key) or _beside(arguments.full_mix, key)
+        inputs[key] = artifacts.read_times(path) if key in registry.GRIDS else audio.read(path)
+    chosen = {setting.name: getattr(arguments, f"set_{setting.name}") for setting in feature.settings}
+    values = registry.measure(feature.name, inputs, chosen)
+    origin = {"feature": feature.name, "version": feature.version}
+    origin["backend"] = feature.backend or "mirflow"
+    origin["backend_version"] = importlib.metadata.version(feature.backend) if feature.backend else __version__
+    differing = {s.name: chosen[s.name] for s in feature.settings if chosen[s.name] != s.default}
+    if differing:
+        origin["settings"] = differing
+    artifacts.write_json(arguments.output, {**values, PROVENANCE: origin})
+
+
+def _beside(full_mix: Path | None, key: str) -> Path:
+    """Find an input in the folder of the full mix, for those who run a feature by hand."""
+    if full_mix is None:
+        raise MirflowError(f"which {key}? Name full_mix.flac, or the file with --{key}")
+    folder = full_mix.resolve().parent
+    candidates = [folder / f"{folder.name}.{SUFFIXES[key]}"] if key in SUFFIXES else sorted(folder.glob(f"{key}.*"))
+    found = [path for path in candidates if path.is_file()]
+    if len(found) != 1:
+        raise MirflowError(f"{folder}: {'no' if not found else 'more than one'} file for {key}; name it with --{key}")
+    return found[0]

@@ -1,0 +1,70 @@
+"""Merging the fragments of a track into its ``.INFO``."""
+
+import os
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from mirflow import artifacts, registry
+from mirflow.errors import MirflowError
+
+PROVENANCE = "_provenance"
+LOCK_TIMEOUT = 60  # seconds
+
+
+def merge(existing: dict, fragments: list[dict], records: dict[str, dict]) -> dict:
+    """Merge fragments into the content of an ``.INFO``.
+
+    Parameters
+    ----------
+    existing : what the file holds now; keys that no feature declares belong to somebody else and are kept as they are
+    fragments : the features' fragments, each with its ``_provenance``
+    records : what the other steps say of themselves, by name: ``source``, ``stems`` ...
+
+    Returns
+    -------
+    The new content. Its order depends on the keys alone, not on the order in which they came: the features' keys as
+    declared, then other people's in their old order, then ``_provenance``.
+
+    Raises
+    ------
+    MirflowError : when the existing ``_provenance`` is not an object
+    """
+    before = existing.get(PROVENANCE, {})
+    if not isinstance(before, dict) or not isinstance(before.get("features", {}), dict):
+        raise MirflowError(f"{PROVENANCE} is not an object")
+    merged = dict(existing)
+    features = dict(before.get("features", {}))
+    for fragment in fragments:
+        origin = dict(fragment[PROVENANCE])
+        features[origin.pop("feature")] = origin
+        merged.update({key: value for key, value in fragment.items() if key != PROVENANCE})
+    ours = [field.key for feature in registry.features() for field in feature.fields]
+    ordered = {key: merged[key] for key in ours if key in merged}
+    ordered |= {key: value for key, value in merged.items() if key not in ordered and key != PROVENANCE}
+    others = {key: value for key, value in before.items() if key not in records and key != "features"}
+    ordered[PROVENANCE] = {**records, **others, "features": dict(sorted(features.items()))}
+    return ordered
+
+
+def update(path: str | os.PathLike, fragments: list[Path], records: dict[str, Path]) -> None:
+    """Merge fragment files and records into the ``.INFO`` at `path`, under its lock, atomically.
+
+    Raises
+    ------
+    MirflowError : when the ``.INFO`` or a fragment is no JSON object; the ``.INFO`` is then left as it is
+    """
+    path = Path(path)
+    loaded = [artifacts.read_json(fragment) for fragment in fragments]
+    said = {name: artifacts.read_json(record) for name, record in records.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(f"{path}.lock", timeout=LOCK_TIMEOUT):
+            existing = artifacts.read_json(path) if path.exists() else {}
+            try:
+                content = artifacts.json_bytes(merge(existing, loaded, said))
+            except (MirflowError, ValueError) as error:
+                raise MirflowError(f"{path}: {error}") from error
+            artifacts.write_bytes(path, content)
+    except Timeout as error:
+        raise MirflowError(f"{path}: another program has held {path.name}.lock for {LOCK_TIMEOUT} s") from error

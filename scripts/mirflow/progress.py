@@ -1,0 +1,123 @@
+"""What a person sees of a run: what was found, what is done, what failed and why."""
+
+import csv
+import io
+import os
+import sys
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from mirflow import artifacts
+from mirflow.library import MARKER, Library
+
+ERROR = "mirflow: error: "  # how a command's last line begins when it failed
+SHOWN = 20  # failures in the summary; all of them stand in failed.tsv
+
+_started: dict[str, float] = {}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A step of a track that failed, and its one-line reason."""
+
+    track: str
+    step: str
+    reason: str
+
+
+def start(results: str, library: Library) -> None:
+    """Note the time, and write down which files are tracks and which are not."""
+    _started[results] = time.time()
+    rows = [(track, str(path), "track", "") for track, path in library.tracks.items()]
+    rows += [("", str(skipped.path), "skipped", skipped.reason) for skipped in library.skipped]
+    write_table(Path(results, MARKER, "library.tsv"), ("track", "source", "status", "reason"), rows)
+
+
+def write_table(path: Path, header: tuple[str, ...], rows: list[tuple]) -> None:
+    """Write a tab-separated table, UTF-8; bytes of file names that are no UTF-8 are written as they are."""
+    text = io.StringIO()
+    csv.writer(text, delimiter="\t", lineterminator="\n").writerows([header, *rows])
+    artifacts.write_bytes(path, text.getvalue().encode(errors="surrogateescape"))
+
+
+def last_error(log: str | os.PathLike) -> str | None:
+    """Return the reason that a command gave in the last line of its log, or None when it gave none."""
+    try:
+        with open(log, "rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 4000))
+            lines = file.read().decode(errors="replace").strip().splitlines()
+    except OSError:
+        return None
+    return lines[-1].removeprefix(ERROR) if lines and lines[-1].startswith(ERROR) else None
+
+
+def failures(results: str, tracks: Collection[str], skip: Collection[str] = ()) -> list[Failure]:
+    """Return the steps whose last attempt failed, from the logs; steps of features in `skip` do not count."""
+    found = []
+    for track in tracks:
+        try:
+            entries = sorted(os.scandir(Path(results, MARKER, "logs", track)), key=lambda entry: entry.name)
+        except FileNotFoundError:
+            continue
+        for entry in entries:
+            step, is_log, _ = entry.name.rpartition(".log")
+            if is_log and entry.is_file() and step.removeprefix("feature_") not in skip and entry.stat().st_size:
+                reason = last_error(entry.path)
+                if reason:
+                    found.append(Failure(track, step, reason))
+    return found
+
+
+def info_path(results: str, track: str) -> Path:
+    """Return where a track's ``.INFO`` lies."""
+    return Path(results, track, track.rpartition("/")[2] + ".INFO")
+
+
+def summary(results: str, library: Library, skip: Collection[str] = ()) -> None:
+    """Print what is done, what failed and why, how long it took and where the results are."""
+    failed = failures(results, library.tracks, skip)
+    bad = {failure.track for failure in failed}
+    missing = [t for t in library.tracks if t not in bad and not info_path(results, t).exists()]
+    complete = [track for track in library.tracks if track not in bad and track not in missing]
+    began = _started.get(results, time.time())
+    fresh = [track for track in complete if info_path(results, track).stat().st_mtime >= began]
+    elapsed = time.time() - began
+    seconds = sum(artifacts.read_json(Path(results, track, "source.json")).get("duration", 0) for track in fresh)
+
+    lines = [f"{len(complete)} of {count(len(library.tracks), 'track')} complete, {len(bad)} failed"
+             + (f", {len(missing)} unfinished" if missing else "") + f"; this run took {clock(elapsed)}"
+             + (f" ({seconds / elapsed:.1f} x realtime)" if seconds and elapsed > 1 else "")]
+    lines += [f"  failed      {failure.track}: {failure.step}: {failure.reason}" for failure in failed[:SHOWN]]
+    lines += [f"  unfinished  {track}: no message; see {results}/{MARKER}/logs/{track}/" for track in missing[:SHOWN]]
+    table = Path(results, MARKER, "failed.tsv")
+    if failed:
+        write_table(table, ("track", "step", "reason"), [(f.track, f.step, f.reason) for f in failed])
+        lines.append(f"  {'all ' if len(failed) > SHOWN else ''}failures in {table}; the next run tries them again")
+    else:
+        table.unlink(missing_ok=True)
+    if library.skipped:
+        lines.append(f"  {count(len(library.skipped), 'file')} of the library are no tracks: {results}/{MARKER}/library.tsv")
+    lines.append(f"  results in {results}")
+    print("\n" + "\n".join("mirflow: " + line if i == 0 else line for i, line in enumerate(lines)), file=sys.stderr)
+
+
+def count(number: int, noun: str) -> str:
+    """Return "1 track", "2 tracks"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as a person says it.
+
+    >>> clock(4.2), clock(65), clock(3700)
+    ('4 s', '1 min 05 s', '1 h 01 min')
+    """
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,98 @@
+"""The settings: what the user chose, checked before anything runs."""
+
+import difflib
+import shlex
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mirflow import library, registry
+from mirflow.errors import MirflowError
+
+CONFIG = Path(__file__).resolve().parents[2] / "config"
+
+
+@cache
+def schema() -> dict:
+    """Return the JSON schema of the settings, with what the features declare filled in."""
+    import yaml
+
+    content = yaml.safe_load((CONFIG / "config.schema.yaml").read_text())
+    kinds = {bool: "boolean", int: "integer", float: "number", str: "string"}
+    content["properties"]["skip"]["items"]["enum"] = list(registry.feature_names())
+    content["properties"]["features"]["properties"] = {
+        feature.name: {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                setting.name: {"type": kinds[type(setting.default)]}
+                | ({"minimum": setting.bounds[0], "maximum": setting.bounds[1]} if setting.bounds else {})
+                for setting in feature.settings
+            },
+        }
+        for feature in registry.features()
+        if feature.settings
+    }
+    return content
+
+
+def check(config: dict) -> None:
+    """Refuse settings that are unknown or have an impossible value.
+
+    Raises
+    ------
+    MirflowError : all problems, a line each, with the nearest known name for an unknown one
+    """
+    import jsonschema
+
+    errors = jsonschema.Draft202012Validator(schema()).iter_errors(config)
+    problems = [problem for error in sorted(errors, key=lambda e: list(map(str, e.path))) for problem in _explain(error)]
+    if problems:
+        raise MirflowError("\n".join(["settings:", *(f"  {problem}" for problem in problems)]))
+
+
+def path(text: str) -> Path:
+    """Return a path of the user, with ~ expanded."""
+    return Path(text).expanduser()
+
+
+def directory(results: str) -> str:
+    """Return where the results go, as it stands in all paths of artifacts.
+
+    Raises
+    ------
+    MirflowError : when the path holds what Snakemake reads as a wildcard or a path variable
+    """
+    where = str(path(results))  # without a trailing slash
+    if library.reads_as_pattern(Path(where)):
+        raise MirflowError(f"results: {where!r} must not hold braces, <names> or control characters")
+    return where
+
+
+def options(feature: registry.Feature, chosen: dict[str, dict]) -> str:
+    """Return a feature's settings as arguments of its command: only those that differ from the default."""
+    values = chosen.get(feature.name, {})
+    return " ".join(
+        f"--set-{setting.name} {shlex.quote(str(values[setting.name]))}"
+        for setting in feature.settings
+        if values.get(setting.name, setting.default) != setting.default
+    )
+
+
+def _explain(error: Any) -> list[str]:
+    place = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        unknown = [key for key in error.instance if key not in known]
+        return [f"{place}{'.' if place else ''}{key}: no such setting{_nearest(key, known)}" for key in unknown]
+    if error.validator == "enum":
+        return [f"{place}: {error.instance!r} is none of {', '.join(map(str, error.validator_value))}"
+                f"{_nearest(error.instance, error.validator_value)}"]
+    if place == "skip":
+        return [f"skip: a list of features is expected, for example [chroma, tempo]; got {error.instance!r}"]
+    return [f"{place}: {error.message}"]
+
+
+def _nearest(name: Any, known: list) -> str:
+    near = difflib.get_close_matches(str(name), [str(item) for item in known], n=1)
+    return f" (did you mean {near[0]}?)" if near else ""

@@ -1,0 +1,113 @@
+"""Progress of a run in one line, and each failure as it happens: ``snakemake --logger mirflow``.
+
+Snakemake's own output is some ten lines a job; with hundreds of tracks nobody can follow it. It still goes, whole, to
+the log file that Snakemake names at the end.
+"""
+
+import logging
+import sys
+import time
+
+from mirflow.progress import clock, last_error
+from snakemake_interface_logger_plugins.base import LogHandlerBase
+from snakemake_interface_logger_plugins.common import LogEvent
+
+QUIET_INTERVAL = 15  # seconds between lines where the output is no terminal
+TERMINAL_INTERVAL = 0.2  # seconds between updates of the line on a terminal
+
+
+class LogHandler(LogHandlerBase):
+    """Print progress to stderr."""
+
+    def __post_init__(self) -> None:
+        self.terminal = sys.stderr.isatty()
+        self.began = time.monotonic()
+        self.shown = 0.0
+        self.jobs: dict[int, tuple[str, str]] = {}  # running: id → rule, track
+        self.done = self.total = self.tracks = self.all_tracks = self.failed = 0
+        self.latest = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take one event of Snakemake."""
+        event = getattr(record, "event", None)
+        if self.common_settings.dryrun:
+            if event in (LogEvent.RUN_INFO, None) or record.levelno >= logging.WARNING:
+                self._say(record.getMessage())
+        elif event == LogEvent.RUN_INFO:
+            stats = record.stats
+            self.total, self.all_tracks = stats.get("total", 0), stats.get("info", 0)
+            self._say(f"mirflow: {self.total} jobs for {self.all_tracks} tracks")
+        elif event == LogEvent.JOB_INFO:
+            wildcards = record.wildcards or {}
+            self.jobs[record.jobid] = record.rule_name, wildcards.get("parent", "") + wildcards.get("name", "")
+            self.latest = ": ".join(part for part in self.jobs[record.jobid] if part)
+            self._show()
+        elif event == LogEvent.JOB_FINISHED:
+            rule, _ = self.jobs.pop(record.job_id, ("", ""))
+            self.tracks += rule == "info"
+        elif event == LogEvent.PROGRESS:
+            self.done, self.total = record.done, record.total
+            self._show(last=self.done == self.total)
+        elif event == LogEvent.JOB_ERROR:
+            rule, track = self.jobs.pop(record.jobid, (record.rule_name, ""))
+            self.failed += 1
+            logs = list(record.log or [])
+            reason = next((said for log in logs if (said := last_error(log))), f"no message; see {', '.join(logs)}")
+            self._say(f"failed: {track}: {rule}: {reason}")
+        elif event in (None, LogEvent.ERROR) and self._matters(record):
+            self._say(record.getMessage())
+
+    @staticmethod
+    def _matters(record: logging.LogRecord) -> bool:
+        """Whether a message without an event is for the person: warnings, errors, and that there is nothing to do."""
+        return record.levelno >= logging.WARNING or record.getMessage().startswith("Nothing to be done")
+
+    def _line(self) -> str:
+        elapsed = time.monotonic() - self.began
+        share = self.done / self.total if self.total else 0
+        left = f", about {clock(elapsed * (1 - share) / share)} left" if 0.02 < share < 1 else ""
+        failed = f"  {self.failed} failed" if self.failed else ""
+        return (
+            f"{share:4.0%}  {self.done}/{self.total} jobs  {self.tracks}/{self.all_tracks} tracks{failed}"
+            f"  {clock(elapsed)}{left}"
+        )
+
+    def _show(self, last: bool = False) -> None:
+        now = time.monotonic()
+        if not last and now - self.shown < (TERMINAL_INTERVAL if self.terminal else QUIET_INTERVAL):
+            return
+        self.shown = now
+        if self.terminal:
+            sys.stderr.write(f"\r\x1b[K{self._line()}  {self.latest[:60]}" + ("\n" if last else ""))
+        else:
+            sys.stderr.write(self._line() + "\n")
+        sys.stderr.flush()
+
+    def _say(self, message: str) -> None:
+        sys.stderr.write(("\r\x1b[K" if self.terminal else "") + message + "\n")
+        sys.stderr.flush()
+
+    @property
+    def writes_to_stream(self) -> bool:
+        """Replace Snakemake's own output."""
+        return True
+
+    @property
+    def writes_to_file(self) -> bool:
+        """Leave the log file to Snakemake."""
+        return False
+
+    @property
+    def has_filter(self) -> bool:
+        """Take every event, whatever is quiet."""
+        return True
+
+    @property
+    def has_formatter(self) -> bool:
+        """Format by itself."""
+        return True
+
+    @property
+    def needs_rulegraph(self) -> bool:
+        """No."""
+        return False
