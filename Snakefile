@@ -22,6 +22,7 @@ rule all:
     localrule: True
     input:
         [f"{RESULTS}/{track}/{track.rpartition('/')[2]}.INFO" for track in LIBRARY.tracks],
+        [f"{RESULTS}/.mirflow/merged/{track}/done" for track in LIBRARY.tracks],
 
 
 onstart:
@@ -29,8 +30,8 @@ onstart:
 
 
 onsuccess:
-    progress.summary(RESULTS, LIBRARY, skip=config["skip"])
+    logger.info(progress.summary(RESULTS, LIBRARY, skip=config["skip"]))
 
 
 onerror:
-    progress.summary(RESULTS, LIBRARY, skip=config["skip"])
+    logger.info(progress.summary(RESULTS, LIBRARY, skip=config["skip"]))

@@ -3,7 +3,8 @@
 import shlex
 import sys
 
-from snakemake.settings.enums import DeploymentMethod
+from snakemake.logging import logger
+from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 SCRIPTS = f"{workflow.basedir}/scripts"
 if SCRIPTS not in sys.path:

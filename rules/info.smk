@@ -10,7 +10,9 @@ rule info:
         stems="<results>/{parent}{name}/stems.json",
         fragments=[f"<results>/{{parent}}{{name}}/features/{name}.json" for name in WANTED],
     output:
-        update("<results>/{parent}{name}/{name}.INFO"),
+        info=update("<results>/{parent}{name}/{name}.INFO"),
+        # When the last merge succeeded. The .INFO itself cannot tell: it outlives a failed merge, and people edit it.
+        merged=touch("<results>/.mirflow/merged/{parent}{name}/done"),
     log:
         "<logs>/{parent}{name}/info.log",
     benchmark:
@@ -19,4 +21,4 @@ rule info:
         "../envs/base.yaml"
     shell:
         "{MIRFLOW} info {input.fragments:q} --record source {input.source:q} --record stems {input.stems:q}"
-        " -o {output:q} 2> {log:q}"
+        " -o {output.info:q} 2> {log:q}"

@@ -9,26 +9,23 @@ except MirflowError as error:
     raise WorkflowError(str(error))
 
 
-def source(wildcards):
-    """The source of a track, as an input; nothing where Snakemake would read its name as a pattern (see `stamp`)."""
-    path = known(wildcards)
-    return [] if library.reads_as_pattern(path) else str(path)
-
-
-def stamp(wildcards):
-    """The source of a track as a parameter, with size and time of change where it cannot be an input."""
-    path = known(wildcards)
-    if not library.reads_as_pattern(path):
-        return str(path)
-    status = path.stat()
-    return [str(path), str(status.st_size), str(status.st_mtime_ns)]
-
-
 def known(wildcards):
     track = wildcards.parent + wildcards.name
     if track not in LIBRARY.tracks:
         raise WorkflowError(f"no track {track!r} in the library {LIBRARY.root}")
     return LIBRARY.tracks[track]
+
+
+def source(wildcards):
+    """The source of a track as an input; nothing where Snakemake would read its name as a pattern (see `stamp`)."""
+    path = known(wildcards)
+    return [] if library.reads_as_pattern(path) else str(path)
+
+
+def stamp(wildcards):
+    """Size and time of change of a source that cannot be an input: a changed one is made again all the same."""
+    path = known(wildcards)
+    return f"{path.stat().st_size} {path.stat().st_mtime_ns}" if library.reads_as_pattern(path) else ""
 
 
 rule full_mix:
@@ -44,6 +41,7 @@ rule full_mix:
     conda:
         "../envs/base.yaml"
     params:
-        source=stamp,
+        source=lambda wildcards: str(known(wildcards)),
+        stamp=stamp,
     shell:
         "{MIRFLOW} full_mix {params.source:q} -o {output.full_mix:q} --record {output.record:q} 2> {log:q}"

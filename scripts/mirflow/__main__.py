@@ -14,6 +14,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", 
 
 from mirflow import __version__, commands, registry
 from mirflow.errors import MirflowError
+from mirflow.progress import ERROR
 
 
 def names() -> list[str]:
@@ -32,27 +33,29 @@ def main(argv: list[str] | None = None) -> int:
     if not argv or argv[0].startswith("-"):
         parser.parse_args(argv or ["-h"])
     name = parser.parse_args(argv[:1]).command
-    own = argparse.ArgumentParser(prog=f"mirflow {name}")
-    if name in registry.feature_names():
-        from mirflow.commands import _feature as command
-
-        command.configure(own, name)
-    else:
-        command = importlib.import_module(f"mirflow.commands.{name}")
-        own.description = (command.__doc__ or "").strip()
-        command.configure(own)
-    arguments = own.parse_args(argv[1:])
     try:
-        command.run(arguments)
+        _run(name, argv[1:])
     except MirflowError as error:
-        print(f"mirflow: error: {error}", file=sys.stderr)
+        print(f"{ERROR}{error}", file=sys.stderr)
         return 1
     except Exception as error:  # noqa: BLE001 - the last line of a log must say what went wrong, whatever it was
         traceback.print_exc()
-        reason = " ".join(str(error).split())
-        print(f"mirflow: error: {name}: {type(error).__name__}: {reason}", file=sys.stderr)
+        print(f"{ERROR}{name}: {type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     return 0
+
+
+def _run(name: str, argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog=f"mirflow {name}")
+    if name in registry.feature_names():
+        from mirflow.commands import _feature as command
+
+        command.configure(parser, name)
+    else:
+        command = importlib.import_module(f"mirflow.commands.{name}")
+        parser.description = command.__doc__
+        command.configure(parser)
+    command.run(parser.parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ MARKER = ".mirflow"  # the folder that makes a directory known as the results of
 
 # Files that a track's own folder holds: where `a` is a track, no track `a/<such a name>` can have a folder.
 _ARTIFACT = re.compile(
-    r"full_mix\.flac|(drums|bass|other|vocals)\.\w+|.*\.(BEATS_GRID|DOWNBEATS|ONSETS|INFO)|\w+\.json|\w+\.wav|\w+\.png"
+    r"full_mix\.flac|(drums|bass|other|vocals)\.\w+|.*\.(BEATS_GRID|DOWNBEATS|ONSETS|INFO)"
+    r"|\w+\.(json|jsonl|log|wav|png|npz|txt)|done"
 )
 
 # Characters that break shells, Snakemake (wildcards in braces, path variables in angle brackets) or the track list
@@ -75,6 +76,8 @@ def scan(root: str | os.PathLike, exclude: str | os.PathLike | None = None) -> L
     """
     root = Path(root)
     library = Library(root)
+    if exclude and root.is_dir() and Path(exclude).is_dir() and root.samefile(exclude):
+        raise MirflowError(f"{root}: the results cannot be the library itself; name a directory inside or beside it")
     if root.is_file():
         if _extension(root.name) not in EXTENSIONS:
             raise MirflowError(f"{root}: not one of the known audio extensions ({', '.join(sorted(EXTENSIONS))})")

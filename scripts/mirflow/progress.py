@@ -3,7 +3,6 @@
 import csv
 import io
 import os
-import sys
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -76,16 +75,17 @@ def info_path(results: str, track: str) -> Path:
     return Path(results, track, track.rpartition("/")[2] + ".INFO")
 
 
-def summary(results: str, library: Library, skip: Collection[str] = ()) -> None:
-    """Print what is done, what failed and why, how long it took and where the results are."""
+def summary(results: str, library: Library, skip: Collection[str] = ()) -> str:
+    """Say what is done, what failed and why, how long it took and where the results are."""
     failed = failures(results, library.tracks, skip)
     bad = {failure.track for failure in failed}
     missing = [t for t in library.tracks if t not in bad and not info_path(results, t).exists()]
     complete = [track for track in library.tracks if track not in bad and track not in missing]
     began = _started.get(results, time.time())
-    fresh = [track for track in complete if info_path(results, track).stat().st_mtime >= began]
     elapsed = time.time() - began
-    seconds = sum(artifacts.read_json(Path(results, track, "source.json")).get("duration", 0) for track in fresh)
+    records = [Path(results, track, "source.json") for track in complete]
+    whole = [record for record in records if record.stat().st_mtime >= began]  # of tracks made from scratch in this run
+    seconds = sum(artifacts.read_json(record)["duration"] for record in whole)
 
     lines = [f"{len(complete)} of {count(len(library.tracks), 'track')} complete, {len(bad)} failed"
              + (f", {len(missing)} unfinished" if missing else "") + f"; this run took {clock(elapsed)}"
@@ -101,7 +101,7 @@ def summary(results: str, library: Library, skip: Collection[str] = ()) -> None:
     if library.skipped:
         lines.append(f"  {count(len(library.skipped), 'file')} of the library are no tracks: {results}/{MARKER}/library.tsv")
     lines.append(f"  results in {results}")
-    print("\n" + "\n".join("mirflow: " + line if i == 0 else line for i, line in enumerate(lines)), file=sys.stderr)
+    return "mirflow: " + "\n".join(lines)
 
 
 def count(number: int, noun: str) -> str:

@@ -8,7 +8,7 @@ import logging
 import sys
 import time
 
-from mirflow.progress import clock, last_error
+from mirflow.progress import clock, count, last_error
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
@@ -36,7 +36,7 @@ class LogHandler(LogHandlerBase):
         elif event == LogEvent.RUN_INFO:
             stats = record.stats
             self.total, self.all_tracks = stats.get("total", 0), stats.get("info", 0)
-            self._say(f"mirflow: {self.total} jobs for {self.all_tracks} tracks")
+            self._say(f"mirflow: {count(self.total, 'job')} for {count(self.all_tracks, 'track')}")
         elif event == LogEvent.JOB_INFO:
             wildcards = record.wildcards or {}
             self.jobs[record.jobid] = record.rule_name, wildcards.get("parent", "") + wildcards.get("name", "")
@@ -59,8 +59,14 @@ class LogHandler(LogHandlerBase):
 
     @staticmethod
     def _matters(record: logging.LogRecord) -> bool:
-        """Whether a message without an event is for the person: warnings, errors, and that there is nothing to do."""
-        return record.levelno >= logging.WARNING or record.getMessage().startswith("Nothing to be done")
+        """Whether a message is for the person: warnings, errors, what the workflow says itself, and that all is done.
+
+        What Snakemake says of a failed job has been said, shorter, when it failed.
+        """
+        message = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            return not message.startswith(("RuleException", "Exiting because a job", "WorkflowError:\nAt least one job"))
+        return message.startswith(("Nothing to be done", "mirflow:"))
 
     def _line(self) -> str:
         elapsed = time.monotonic() - self.began

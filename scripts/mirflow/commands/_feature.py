@@ -14,8 +14,7 @@ SUFFIXES = {"beats": "BEATS_GRID", "downbeats": "DOWNBEATS", "onsets": "ONSETS"}
 def configure(parser: argparse.ArgumentParser, name: str) -> None:
     """Declare the inputs and settings of feature `name`."""
     feature = registry.feature(name)
-    module = registry.module(name)
-    parser.description = (module.__doc__ or "").strip().splitlines()[0]
+    parser.description = registry.module(name).__doc__
     parser.set_defaults(feature=name)
     parser.add_argument(
         "full_mix", type=Path, nargs="?", help="the track's full_mix.flac; inputs not named are looked for beside it"

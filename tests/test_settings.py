@@ -1,0 +1,56 @@
+"""Settings: every one is known, checked and does something."""
+
+import pytest
+import yaml
+from mirflow import settings
+from mirflow.errors import MirflowError
+
+
+@pytest.fixture
+def config() -> dict:
+    return yaml.safe_load((settings.CONFIG / "config.yaml").read_text())
+
+
+def test_the_defaults_are_valid_and_every_setting_is_commented(config):
+    settings.check(config)
+    lines = (settings.CONFIG / "config.yaml").read_text().splitlines()
+    for number, line in enumerate(lines):
+        key = line.strip().partition(":")[0]
+        if line.strip() and not line.strip().startswith("#") and not line.rstrip().endswith(":"):
+            assert lines[number - 1].strip().startswith("#"), f"{key} has no comment above it"
+
+
+def test_the_schema_describes_each_setting_and_no_other(config):
+    def names(value, described):
+        properties = described.get("properties")
+        if not properties or not isinstance(value, dict):
+            return
+        assert set(value) == set(properties), "config.yaml and config.schema.yaml list different settings"
+        for key in value:
+            if key != "features":
+                names(value[key], properties[key])
+
+    names(config, settings.schema())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"libary": "x"}, r"libary: no such setting \(did you mean library\?\)"),
+        ({"stems": {"formatt": "mp3"}}, r"stems.formatt: no such setting \(did you mean format\?\)"),
+        ({"stems": {"format": "mp4"}}, r"stems.format: 'mp4' is none of mp3, flac, wav, ogg"),
+        ({"skip": ["temppo"]}, r"'temppo' is none of .* \(did you mean tempo\?\)"),
+        ({"skip": "tempo"}, r"skip: a list of features is expected"),
+        ({"features": {"tempo": {"x": 1}}}, r"features"),
+        ({"library": 2024}, r"library: 2024 is not of type 'string'"),
+    ],
+)
+def test_what_is_unknown_or_impossible_is_refused_by_name(config, change, message):
+    with pytest.raises(MirflowError, match=message):
+        settings.check(config | change)
+
+
+def test_results_may_not_hold_what_snakemake_reads_as_a_pattern():
+    assert settings.directory("out/") == "out"
+    with pytest.raises(MirflowError, match="results"):
+        settings.directory("out{x}")
