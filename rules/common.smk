@@ -1,5 +1,6 @@
 # What every rule file uses: settings, where things lie, and how a command is called.
 
+import os
 import shlex
 import sys
 
@@ -10,7 +11,7 @@ SCRIPTS = f"{workflow.basedir}/scripts"
 if SCRIPTS not in sys.path:
     sys.path.insert(0, SCRIPTS)
 
-from mirflow import progress, registry, settings
+from mirflow import progress, registry, settings, worker
 from mirflow.errors import MirflowError
 
 try:
@@ -34,4 +35,8 @@ pathvars:
 
 # With --sdm conda, `python` is that of the rule's environment; without, it is the one that runs Snakemake.
 CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
-MIRFLOW = f"PYTHONPATH={shlex.quote(SCRIPTS)} {'python' if CONDA else shlex.quote(sys.executable)} -m mirflow"
+PYTHON = "python" if CONDA else shlex.quote(sys.executable)
+# Every command runs warm where it can: in a worker that lives as long as this process (see scripts/warm.py).
+MIRFLOW = f"{PYTHON} -I -S {shlex.quote(SCRIPTS)}/warm.py"
+os.environ["MIRFLOW_RUN"] = worker.identity()
+os.environ["MIRFLOW_WARM"] = str(int(config["warm"] and sys.platform == "linux"))
