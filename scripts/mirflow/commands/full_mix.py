@@ -1,0 +1,20 @@
+"""``full_mix``: turn any audio file into a FLAC file and a record of what it was."""
+
+import argparse
+from pathlib import Path
+
+from mirflow import artifacts, full_mix
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("source", type=Path, help="an audio file")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the FLAC file to write")
+    parser.add_argument("--record", type=Path, required=True, help="the JSON file to write: what the source was")
+    parser.add_argument("--name", help="what the record calls the source (default: its path)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write both files."""
+    record = full_mix.make(arguments.source, arguments.output, name=arguments.name)
+    artifacts.write_json(arguments.record, record)

@@ -1,0 +1,373 @@
+"""Any audio file becomes ``full_mix.flac``, or a line that says what is wrong with it.
+
+A FLAC file is copied as it is. Everything else is decoded at its own rate and with its own channels, block by block:
+integers keep their bits, floats and lossy formats go to 24 bit. A source louder than full scale is turned down as a
+whole until it fits; nothing is ever clipped.
+"""
+
+import hashlib
+import math
+import mmap
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from mirflow import artifacts, containers
+from mirflow.containers import Container, Damaged, StreamInfo, Window
+from mirflow.errors import MirflowError
+
+BLOCK = 65536  # samples per channel that are in memory at a time, about
+MAX_CHANNELS = 8  # FLAC's
+MAX_RATE = 655350  # Hz, libFLAC's
+FULL_SCALE = 1 << 23  # of 24 bit
+MAX_PEAK = 1 << 31  # times full scale: floats may be on the scale of integers; a bit turned in an exponent goes beyond
+SLACK = 0.5  # s, by which the length in an MP4 or ASF header may exceed what decodes: delays count there now and then
+PADDING = 8192  # samples, the most that an AAC encoder fills up its last frames with
+
+DEMUXERS = {
+    "FLAC": "flac", "WAV": "wav", "RF64": "wav", "W64": "w64", "AIFF": "aiff", "OGG": "ogg",
+    "MPEG": "mp3", "ADTS": "aac", "MP4": "mov", "ASF": "asf",
+}  # fmt: skip
+# libsndfile reads MPEG too, but ends at a guessed length where there is no Xing header
+FFMPEG_ONLY = ("MPEG", "ADTS", "MP4", "ASF")
+
+
+def make(source: str | os.PathLike, flac: str | os.PathLike, name: str | None = None) -> dict:
+    """Turn an audio file into a FLAC file, atomically.
+
+    Parameters
+    ----------
+    source : an audio file; its content decides what it is, not its extension
+    flac : where to write
+    name : what the record calls the source; its path by default
+
+    Returns
+    -------
+    source, sha256 and size (bytes) of the file, format and codec as found; rate (Hz), channels, frames, duration (s)
+    and bit_depth as written; gain_db : what a source beyond full scale was turned down by, otherwise 0
+
+    Raises
+    ------
+    MirflowError : the source cannot be read, is no audio, is damaged or truncated, has no samples, NaN or infinite
+        samples, or does not fit into a FLAC file; one line that names it
+    """
+    try:
+        with _mapped(source) as data:
+            size, digest = len(data), hashlib.sha256(data).hexdigest()
+            converted = _convert(data, containers.examine(data), Path(flac))
+    except Damaged as error:
+        raise MirflowError(f"{_one_line(source)}: {error}") from error
+    return {"source": _text(source if name is None else name), "sha256": digest, "size": size, **converted}
+
+
+@contextmanager
+def _mapped(source: str | os.PathLike) -> Iterator[containers.Bytes]:
+    """Give the content of a regular file as a memory map."""
+    try:
+        if not stat.S_ISREG(os.stat(source).st_mode):  # opening a pipe would wait for a writer
+            raise Damaged("is not a file")
+        with open(source, "rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if os.fstat(file.fileno()).st_size else b""
+    except OSError as error:
+        raise Damaged(f"cannot be read ({error.strerror or error})") from error
+    try:
+        yield data
+    finally:
+        if data:
+            data.close()
+
+
+def _text(path: str | os.PathLike) -> str:
+    """Return a path as text that UTF-8 can hold."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def _one_line(path: str | os.PathLike) -> str:
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: ascii(found[0])[1:-1], _text(path))
+
+
+def _convert(data: containers.Bytes, container: Container, flac: Path) -> dict:
+    """Write the FLAC file and describe it."""
+    source = _Source(data, container)
+    if source.channels > MAX_CHANNELS:
+        raise Damaged(f"has {source.channels} channels, FLAC holds {MAX_CHANNELS} at most")
+    if not 1 <= source.rate <= MAX_RATE:
+        raise Damaged(f"has a sampling rate of {source.rate} Hz, FLAC holds 1 to {MAX_RATE} Hz")
+    gain = 1.0
+    with artifacts.replacing(flac) as temporary:
+        if source.is_flac_for_all:
+            frames = sum(len(block) for block in source.blocks())
+            _present(frames)
+            bits = container.streaminfo.bits
+            with temporary.open("wb") as file:
+                shutil.copyfileobj(Window(data, *container.spans[0]), file, 1 << 20)
+        else:
+            bits = 16 if source.bits and source.bits <= 16 else 24
+            frames, peak = _write(source, temporary, bits, gain)
+            if peak > MAX_PEAK:
+                raise Damaged(f"damaged: its peak is {peak:.3g} times full scale")
+            if peak > 1:
+                gain = (FULL_SCALE - 1) / FULL_SCALE / peak
+                _write(source, temporary, bits, gain)
+    return {
+        "format": container.kind,
+        "codec": source.codec,
+        "rate": source.rate,
+        "channels": source.channels,
+        "frames": frames,
+        "duration": frames / source.rate,
+        "bit_depth": bits,
+        "gain_db": 20 * math.log10(gain),
+    }
+
+
+def _present(frames: int) -> None:
+    if not frames:
+        raise Damaged("has no samples")
+
+
+def _write(source: "_Source", path: Path, bits: int, gain: float) -> tuple[int, float]:
+    """Encode all blocks, floats times `gain`; return their number of frames and the peak of floats before the gain.
+
+    From a block on that does not fit into full scale nothing more is written: the peak is what is still wanted then.
+    """
+    import soundfile
+
+    frames, peak, broken, first_broken = 0, 0.0, 0, 0
+    subtype = f"PCM_{bits}"
+    with soundfile.SoundFile(os.fsencode(path), "w", source.rate, source.channels, subtype, format="FLAC") as file:
+        for block in source.blocks():
+            if block.dtype.kind == "i":
+                file.write(_to_24_bit(block) if bits < (source.bits or 0) else block)
+            elif (finite := np.isfinite(block)).all():
+                peak = max(peak, float(np.abs(block).max()))
+                if peak * gain <= 1 and not broken:
+                    levels = np.rint(block * np.float64(gain * FULL_SCALE))
+                    # +1.0 is full scale, though 24 bit end one step below it
+                    file.write(np.minimum(levels, FULL_SCALE - 1).astype(np.int32) << 8)
+            else:
+                if not broken:
+                    first_broken = frames + int(np.argmin(finite.all(axis=1)))
+                broken += finite.size - int(np.count_nonzero(finite))
+            frames += len(block)
+    if broken:
+        at = first_broken / source.rate
+        raise Damaged(f"has {broken} samples that are NaN or infinite, the first at {at:.3f} s")
+    _present(frames)
+    return frames, peak
+
+
+def _to_24_bit(block: np.ndarray) -> np.ndarray:
+    """Round int32 samples to their upper 24 bits."""
+    return np.minimum((block >> 8) + (block >> 7 & 1), FULL_SCALE - 1) << 8
+
+
+class _Source:
+    """A file's audio as blocks, checked against what the file says about itself while they pass.
+
+    Attributes
+    ----------
+    codec : as the decoder calls it
+    rate, channels : of the whole file
+    bits : that integer samples have, None for floats
+    """
+
+    def __init__(self, data: containers.Bytes, container: Container) -> None:
+        self.data, self.container = data, container
+        with closing(self._open(container.spans[0])) as stream:
+            self.codec, self.rate, self.channels = stream.codec, stream.rate, stream.channels
+            self.bits = container.streaminfo.bits if container.streaminfo else stream.bits
+
+    @property
+    def is_flac_for_all(self) -> bool:
+        """Whether it is a FLAC file that every reader of ours takes as it is."""
+        info = self.container.streaminfo
+        return info is not None and info.bits in (8, 16, 24) and info.frames > 0  # libsndfile's conditions
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield [n, channel] blocks: int32 with the sample in the upper bits, or float.
+
+        Raises
+        ------
+        Damaged : when less comes out than the file promises, or something else
+        """
+        blocks = self._joined()
+        return _verified(blocks, self.container.streaminfo) if self.container.streaminfo else blocks
+
+    def _joined(self) -> Iterator[np.ndarray]:
+        for span in self.container.spans:
+            with closing(self._open(span)) as stream:
+                if (stream.rate, stream.channels) != (self.rate, self.channels):
+                    raise Damaged(
+                        f"changes from {self.rate} Hz, {self.channels} channels to {stream.rate} Hz, "
+                        f"{stream.channels} channels"
+                    )
+                yield from stream.blocks()
+
+    def _open(self, span: tuple[int, int]) -> "_Sndfile | _Ffmpeg":
+        window = Window(self.data, *span, patch=self.container.patch)
+        kind = self.container.kind
+        if kind in FFMPEG_ONLY or (kind == "FLAC" and not self.is_flac_for_all):
+            return _Ffmpeg(window, kind)
+        return _Sndfile.opened(window) or _Ffmpeg(Window(self.data, *span, patch=self.container.patch), kind)
+
+
+def _verified(blocks: Iterator[np.ndarray], info: StreamInfo) -> Iterator[np.ndarray]:
+    """Pass on the blocks of a FLAC file; at their end compare them with its STREAMINFO.
+
+    libsndfile does not check the MD5: it is over the samples as little-endian integers of whole bytes (RFC 9639, 8.2).
+    """
+    digest, frames, width = hashlib.md5(usedforsecurity=False), 0, (info.bits + 7) // 8
+    for block in blocks:
+        words = np.ascontiguousarray(block >> (32 - info.bits), dtype="<i4")
+        digest.update(np.ascontiguousarray(words.view(np.uint8).reshape(-1, 4)[:, :width]))
+        frames += len(block)
+        yield block
+    if info.frames and frames != info.frames:
+        raise Damaged(f"truncated: its header says {info.frames} samples, {frames} were decoded")
+    if any(info.md5) and digest.digest() != info.md5:
+        raise Damaged("damaged: its samples do not have the MD5 that its header says")
+
+
+class _Sndfile:
+    """A stream that libsndfile decodes."""
+
+    def __init__(self, file) -> None:
+        self.file = file
+        self.codec, self.rate, self.channels = file.subtype, file.samplerate, file.channels
+        digits = re.fullmatch(r"(?:PCM_[SU]?|ALAC_)(\d+)", file.subtype)
+        self.bits = int(digits[1]) if digits else None
+
+    @classmethod
+    def opened(cls, window: Window) -> "_Sndfile | None":
+        """Return the stream, or None when libsndfile cannot read such a file."""
+        import soundfile
+
+        try:
+            file = soundfile.SoundFile(window)
+        except soundfile.LibsndfileError:
+            return None
+        if file.subtype.startswith("MPEG"):  # in WAV: see FFMPEG_ONLY
+            file.close()
+            return None
+        return cls(file)
+
+    def close(self) -> None:
+        """Close the decoder."""
+        self.file.close()
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield what the stream holds; see `_Source.blocks`."""
+        import soundfile
+
+        dtype = "int32" if self.bits else "float64" if self.codec == "DOUBLE" else "float32"
+        frames = 0
+        while True:
+            try:
+                block = self.file.read(BLOCK, dtype=dtype, always_2d=True)
+            except soundfile.LibsndfileError as error:
+                raise Damaged(
+                    f"damaged: decoding fails after {frames / self.rate:.3f} s ({error.error_string})"
+                ) from error
+            if not len(block):
+                break
+            frames += len(block)
+            yield block
+        if frames < self.file.frames:
+            raise Damaged(f"truncated: its header says {self.file.frames} samples, {frames} were decoded")
+
+
+_INTEGERS = {"u8": 8, "s16": 16, "s32": 32}  # FFmpeg's sample formats and their bits
+
+
+class _Ffmpeg:
+    """A stream that FFmpeg decodes."""
+
+    def __init__(self, window: Window, kind: str) -> None:
+        import av
+
+        self.kind, self.rate, self.container = kind, 0, None
+        with self._understood():
+            self.container = av.open(window, format=DEMUXERS[kind], metadata_errors="replace")
+            self.stream = self.container.streams.best("audio")
+            if self.stream is None:
+                raise Damaged("has no audio stream")
+            self.frames = self.container.decode(self.stream)
+            # headers are not enough: the decoder finds out what HE-AAC is
+            self.first = next((frame for frame in self.frames if frame.samples), None)
+        if self.first is None:
+            raise Damaged("has no samples")
+        self.rate, self.channels = self.first.sample_rate, self.first.layout.nb_channels
+        self.codec = self.stream.codec_context.codec.canonical_name
+        self.bits = _INTEGERS.get(self.first.format.packed.name)
+
+    @contextmanager
+    def _understood(self, decoded: int = 0) -> Iterator[None]:
+        """Turn FFmpeg's errors into ours."""
+        import av
+
+        try:
+            yield
+        except (av.FFmpegError, ValueError) as error:  # PyAV's own ValueErrors: impossible header values
+            where = f" after {decoded / self.rate:.3f} s" if decoded else ""
+            reason = getattr(error, "strerror", None) or error
+            raise Damaged(f"damaged: decoding fails{where} ({self.kind}: {reason})") from error
+
+    def close(self) -> None:
+        """Close the decoder."""
+        self.container.close()
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield what the stream holds; see `_Source.blocks`."""
+        pending, waiting, decoded = [], 0, 0
+        frame = self.first
+        while frame is not None:
+            if (frame.sample_rate, frame.layout.nb_channels) != (self.rate, self.channels):
+                raise Damaged(f"changes its rate or channels after {decoded / self.rate:.3f} s")
+            block = _samples(frame)
+            pending.append(block)
+            waiting, decoded = waiting + len(block), decoded + len(block)
+            if waiting >= BLOCK + PADDING:  # the padding at the end stays in reach
+                joined = np.concatenate(pending)
+                yield joined[:BLOCK]
+                pending, waiting = [joined[BLOCK:]], waiting - BLOCK
+            with self._understood(decoded):
+                frame = next(self.frames, None)
+        told = self._told()
+        if told is not None and decoded < told - SLACK * self.rate:
+            raise Damaged(
+                f"truncated: its header says {told / self.rate:.3f} s, {decoded / self.rate:.3f} s were decoded"
+            )
+        joined = np.concatenate(pending)
+        padding = decoded - told if told is not None and self.kind == "MP4" else 0
+        yield joined[: len(joined) - padding] if 0 < padding < min(PADDING, len(joined)) else joined
+
+    def _told(self) -> int | None:
+        """Return how many samples there are by the container, None where it does not tell or only guesses."""
+        if self.kind not in ("MP4", "ASF"):
+            return None
+        fields = self.container.metadata.get("iTunSMPB", "").split()  # iTunes: flags, delay, padding, samples
+        if len(fields) > 3 and re.fullmatch(r"0*[1-9A-Fa-f][0-9A-Fa-f]{0,12}", fields[3]):
+            return int(fields[3], 16)
+        if self.stream.duration is None or self.stream.time_base is None:
+            return None
+        return round(self.stream.duration * self.stream.time_base * self.rate)
+
+
+def _samples(frame) -> np.ndarray:
+    """Return the samples of an FFmpeg frame: [n, channel], int32 with the sample in the upper bits, or float."""
+    samples = frame.to_ndarray()
+    samples = samples.T if frame.format.is_planar else samples.reshape(frame.samples, -1)
+    if samples.dtype == np.uint8:
+        return (samples.astype(np.int32) - 128) << 24
+    if samples.dtype.kind == "f" or samples.dtype == np.int32:
+        return samples
+    if samples.dtype == np.int16:
+        return samples.astype(np.int32) << 16
+    raise Damaged(f"has samples of a kind that is not known here ({frame.format.name})")
