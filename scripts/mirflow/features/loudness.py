@@ -1,0 +1,70 @@
+"""Loudness of the full mix and of each stem: integrated loudness, loudness range, true peak."""
+
+from mirflow.audio import Audio
+from mirflow.dsp import loudness
+from mirflow.registry import STEMS, Feature, Field
+
+# Windows below the gate of -20 LU are left out, and at least 5 % of the power lies above the 95th percentile: 20 + 13 LU.
+LARGEST_RANGE = 34.0
+
+
+def _fields(suffix: str, what: str, quietest: float) -> tuple[Field, Field]:
+    return (
+        Field(
+            f"lufs{suffix}",
+            "LUFS",
+            bounds=(-70, 20),
+            range=(quietest, 0),
+            meaning=f"integrated loudness of {what}, all channels",
+            undefined="shorter than 0.4 s, or silence: nothing above -70 LUFS",
+        ),
+        Field(
+            f"lra{suffix}",
+            "LU",
+            bounds=(0, LARGEST_RANGE),
+            range=(0, 25),
+            meaning=f"loudness range of {what}: 95th minus 10th percentile of the gated short-term loudness",
+            undefined="shorter than 3 s, or silence: nothing above -70 LUFS",
+        ),
+    )
+
+
+FEATURE = Feature(
+    name="loudness",
+    version=1,
+    inputs=("full_mix", *STEMS),
+    fields=(
+        *_fields("", "the full mix", -40),
+        Field(
+            "true_peak",
+            "dBTP",
+            bounds=(-900, 20),  # the lower one is the smallest float32
+            range=(-20, 3),
+            meaning="largest level between the samples too, by four-fold oversampling, over all channels",
+            undefined="in digital silence",
+        ),
+        *(field for stem in STEMS for field in _fields(f"_{stem}", f"the {stem} stem", -70)),
+    ),
+    cite="ITU-R BS.1770-4 (2015); EBU Tech 3341 and 3342 (2016)",
+)
+
+
+def measure(full_mix: Audio, **stems: Audio) -> dict[str, float | None]:
+    """Measure loudness.
+
+    Parameters
+    ----------
+    full_mix, drums, bass, other, vocals : samples float32 [channel, n], rate in Hz; channels in the order of WAV and FLAC
+
+    Returns
+    -------
+    lufs, lufs_<stem> : integrated loudness in LUFS
+    lra, lra_<stem> : loudness range in LU
+    true_peak : of the full mix, in dBTP
+    """
+    values: dict[str, float | None] = {"true_peak": loudness.true_peak(full_mix.samples, full_mix.rate)}
+    for suffix, audio in (("", full_mix), *((f"_{stem}", stems[stem]) for stem in STEMS)):
+        powers = loudness.step_powers(audio.samples, audio.rate)
+        values[f"lufs{suffix}"] = loudness.integrated_loudness(powers)
+        values[f"lra{suffix}"] = loudness.loudness_range(powers)
+    return values

@@ -1,0 +1,47 @@
+"""Level of the full mix in four frequency bands."""
+
+import numpy as np
+
+from mirflow.audio import Audio
+from mirflow.dsp import spectrum
+from mirflow.registry import Feature, Field
+
+BANDS = {"bass": (20, 120), "body": (120, 600), "mid": (600, 2500), "air": (2500, 22000)}  # Hz
+FLOOR_DB = -120.0
+FRAME = 1 << 15  # samples at 44.1 kHz: bins of 1.3 Hz, a 75th of the lowest band
+
+FEATURE = Feature(
+    name="multiband_rms",
+    version=1,
+    inputs=("full_mix",),
+    fields=tuple(
+        Field(
+            f"rms_energy_{name}",
+            "dBFS",
+            bounds=(FLOOR_DB, 20),  # floating point may exceed full scale
+            range=(-60, 0),
+            meaning=f"RMS level from {low} to {high} Hz, energy mean over channels; -120 is the floor and silence",
+        )
+        for name, (low, high) in BANDS.items()
+    ),
+    cite="Parseval's theorem; bands of the reference keys",
+)
+
+
+def measure(full_mix: Audio) -> dict[str, float]:
+    """Measure the level in each band.
+
+    Parameters
+    ----------
+    full_mix : samples float32 [channel, n], rate in Hz
+
+    Returns
+    -------
+    rms_energy_<band> : RMS in dB re full scale (a full-scale sine reads -3.01), energy mean over channels, at least -120
+    """
+    frequency, power = spectrum.power_spectrum(full_mix.samples, full_mix.rate, frame=FRAME)
+    values = {}
+    for name, (low, high) in BANDS.items():
+        mean_square = power[(frequency >= low) & (frequency < high)].sum()
+        values[f"rms_energy_{name}"] = max(FLOOR_DB, 10 * float(np.log10(max(mean_square, 1e-30))))
+    return values

@@ -1,0 +1,166 @@
+"""Tonality of the pitched part: harmonic pitch class profile, tonal interval vector, tonic and scale, out of one profile."""
+
+import numpy as np
+
+from mirflow.audio import Audio
+from mirflow.dsp import pitch_class, spectrum
+from mirflow.registry import Feature, Field
+
+FRAME = 4096  # samples at 44.1 kHz
+HOP = 2048  # samples at 44.1 kHz
+LOWEST, HIGHEST = 40.0, 5000.0  # Hz, of the spectral peaks
+MAX_PEAKS = 100
+PEAK_THRESHOLD = 1e-5  # of the frame's largest magnitude
+HARMONICS = 4  # of each pitch class that its peaks may be
+MIDDLE_C_HZ = 261.6255653  # at 440 Hz: bin 0 of the profile is C
+A_INDEX = 9  # Essentia's Key wants bin 0 to be A
+# Of Essentia's profiles this one found all keys of cadences and of rendered pieces whose notes are known, without the
+# triads that `usePolyphony` adds to it: they drew cadences to the subdominant.
+KEY_PROFILE = "bgate"
+NATURALS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+ACCIDENTALS = {"": 0, "#": 1, "b": -1}
+TIV_WEIGHTS = np.array([3, 8, 11.5, 15, 14.5, 7.5])  # of k = 1 ... 6, for audio
+
+_SILENCE = "in silence, or without a spectral peak"
+
+FEATURE = Feature(
+    name="tonality",
+    version=1,
+    inputs=("full_mix", "bass", "other"),
+    fields=(
+        *(
+            Field(
+                f"hpcp_{index}",
+                "ratio",
+                bounds=(0, 1),
+                range=(0, 1),
+                meaning=f"{name} in the harmonic pitch class profile of bass + other (full mix when one is silent); largest 1",
+                undefined=_SILENCE,
+            )
+            for index, name in enumerate(pitch_class.NAMES)
+        ),
+        *(
+            Field(
+                f"tiv_{index}",
+                "1",
+                bounds=(-1, 1),
+                range=(-0.8, 0.8),
+                meaning=f"tonal interval vector, {part} part of k = {k}: {interval}; L2 norm of all is 1",
+                undefined=_SILENCE + ", or all pitch classes alike",
+            )
+            for index, (k, part, interval) in enumerate(
+                (k, part, interval)
+                for k, interval in enumerate(
+                    ("chromaticity", "dyads", "triads", "diminished quality", "diatonicity", "whole tones"), start=1
+                )
+                for part in (("real", "imaginary") if k < 6 else ("real",))
+            )
+        ),
+        Field(
+            "tonic",
+            "pitch class",
+            bounds=(0, 11),
+            range=(0, 11),
+            meaning="tonic of the likeliest key, C = 0 to B = 11",
+            undefined=_SILENCE + ", or all pitch classes alike",
+            kind=int,
+        ),
+        Field(
+            "tonic_scale",
+            "name",
+            meaning='"major" or "minor"',
+            undefined="when tonic is",
+            kind=str,
+        ),
+        Field(
+            "tonic_strength",
+            "ratio",
+            bounds=(0, 1),
+            range=(0, 1),
+            meaning="how well the profile fits that key (correlation): clear keys above 0.7, noise below",
+            undefined="when tonic is",
+        ),
+    ),
+    cite="Gómez 2006, PhD thesis UPF (HPCP); Bernardes et al. 2016, JNMR 45(4), and Ramires et al. 2020, TIV.lib (TIV); "
+    "Faraldo et al. 2017 (key profile)",
+)
+
+
+def measure(full_mix: Audio, bass: Audio, other: Audio) -> dict[str, float | int | str | None]:
+    """Measure the harmonic pitch class profile and what follows from it.
+
+    Parameters
+    ----------
+    full_mix, bass, other : samples float32 [channel, n], rate in Hz
+
+    Returns
+    -------
+    hpcp_0 ... hpcp_11 : C to B, the largest is 1
+    tiv_0 ... tiv_10 : real and imaginary parts of k = 1 ... 6 without the imaginary part of k = 6, which is always 0
+    tonic : 0 (C) ... 11 (B)
+    tonic_scale : "major" or "minor"
+    tonic_strength : in [0, 1]
+    """
+    values = dict.fromkeys(field.key for field in FEATURE.fields)
+    tonal = pitch_class.tonal_mix(full_mix, bass, other)
+    hpcp = None if tonal is None else mean_hpcp(tonal)
+    if hpcp is None:
+        return values
+    values |= {f"hpcp_{index}": float(value) for index, value in enumerate(hpcp)}
+    vector = tonal_interval_vector(hpcp)
+    if vector is not None:
+        values |= {f"tiv_{index}": float(value) for index, value in enumerate(vector)}
+        values["tonic"], values["tonic_scale"], values["tonic_strength"] = key_of(hpcp)
+    return values
+
+
+def mean_hpcp(sound: Audio) -> np.ndarray | None:
+    """Return the mean profile of the frames that are not silent, float64 [12], C first, the largest 1; None without peaks."""
+    import essentia.standard as es
+
+    highest = min(HIGHEST, sound.rate / 2)
+    find_peaks = es.SpectralPeaks(
+        sampleRate=sound.rate,
+        minFrequency=LOWEST,
+        maxFrequency=highest,
+        maxPeaks=MAX_PEAKS,
+        magnitudeThreshold=PEAK_THRESHOLD,
+        orderBy="magnitude",
+    )
+    fold = es.HPCP(
+        size=12,
+        sampleRate=sound.rate,
+        referenceFrequency=MIDDLE_C_HZ * 2 ** (pitch_class.tuning_of(sound) / 12),
+        harmonics=HARMONICS,
+        minFrequency=LOWEST,
+        maxFrequency=highest,
+        weightType="cosine",
+        nonLinear=False,
+        normalized="unitMax",
+    )
+    profiles, energies = [], []
+    for magnitude in spectrum.magnitudes(sound.samples, sound.rate, frame=FRAME, hop=HOP):
+        largest = magnitude.max(axis=1, keepdims=True)
+        energies.append(np.square(magnitude).sum(axis=1, dtype=np.float64))
+        for frame in magnitude / np.where(largest > 0, largest, 1):
+            profiles.append(fold(*find_peaks(frame)))
+    mean = np.array(profiles, dtype=np.float64)[pitch_class.active(np.concatenate(energies))].sum(axis=0)
+    return mean / mean.max() if mean.max() > 0 else None
+
+
+def tonal_interval_vector(hpcp: np.ndarray) -> np.ndarray | None:
+    """Return the tonal interval vector of a profile [12], float64 [11], L2 norm 1; None when all bins are alike."""
+    coefficients = np.fft.rfft(hpcp / hpcp.sum())[1:] * TIV_WEIGHTS
+    vector = np.stack([coefficients.real, coefficients.imag], axis=1).ravel()[:-1]
+    length = np.linalg.norm(vector)
+    return vector / length if length > 1e-6 else None
+
+
+def key_of(hpcp: np.ndarray) -> tuple[int, str, float]:
+    """Return tonic (C = 0), scale and strength of the key that fits a profile [12] best."""
+    import essentia.standard as es
+
+    find_key = es.Key(profileType=KEY_PROFILE, pcpSize=12, usePolyphony=False, useThreeChords=False)
+    name, scale, strength, _ = find_key(np.roll(hpcp, -A_INDEX).astype(np.float32))
+    tonic = (NATURALS[name[0]] + ACCIDENTALS[name[1:]]) % 12
+    return tonic, scale, min(float(strength), 1.0)
