@@ -28,12 +28,6 @@ for feature in registry.features():
             version=feature.version,
             source=registry.source_identity(feature.name),
             settings=settings.options(feature, config["features"]),
+        # One text for all: an expression here would be evaluated when the job runs, with the loop's last feature.
         shell:
-            " ".join(
-                [
-                    "{MIRFLOW}",
-                    feature.name,
-                    *(("" if key == "full_mix" else f"--{key} ") + f"{{input.{key}:q}}" for key in feature.inputs),
-                    "{params.settings} -o {output:q} 2> {log:q}",
-                ]
-            )
+            "{MIRFLOW} {rule} {input:q} {params.settings} -o {output:q} 2> {log:q}"

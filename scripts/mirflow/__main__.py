@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import importlib.util
 import os
 import pkgutil
 import sys
@@ -16,11 +17,17 @@ from mirflow import __version__, commands, registry
 from mirflow.errors import MirflowError
 from mirflow.progress import ERROR
 
+PREFIX = "feature_"
+
 
 def names() -> list[str]:
-    """Return the names of all commands: the modules of `mirflow.commands`, and every feature."""
+    """Return the names of all commands: the modules of `mirflow.commands`, and every feature.
+
+    A feature's command is named like its rule, ``feature_<name>``; the bare name will do where no artifact has it.
+    """
     own = [m.name for m in pkgutil.iter_modules(commands.__path__) if not m.name.startswith("_")]
-    return sorted({*own, *registry.feature_names()})
+    features = registry.feature_names()
+    return sorted({*own, *features, *(PREFIX + name for name in features)})
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -47,10 +54,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(name: str, argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog=f"mirflow {name}")
-    if name in registry.feature_names():
+    if importlib.util.find_spec(f"mirflow.commands.{name}") is None:
         from mirflow.commands import _feature as command
 
-        command.configure(parser, name)
+        command.configure(parser, name.removeprefix(PREFIX))
     else:
         command = importlib.import_module(f"mirflow.commands.{name}")
         parser.description = command.__doc__

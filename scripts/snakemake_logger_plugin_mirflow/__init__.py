@@ -65,7 +65,8 @@ class LogHandler(LogHandlerBase):
         """
         message = record.getMessage()
         if record.levelno >= logging.WARNING:
-            return not message.startswith(("RuleException", "Exiting because a job", "WorkflowError:\nAt least one job"))
+            said = "CalledProcessError" in message or message.startswith("Exiting because a job")
+            return not said and not message.startswith("WorkflowError:\nAt least one job")
         return message.startswith(("Nothing to be done", "mirflow:"))
 
     def _line(self) -> str:

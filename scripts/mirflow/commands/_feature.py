@@ -17,11 +17,12 @@ def configure(parser: argparse.ArgumentParser, name: str) -> None:
     parser.description = registry.module(name).__doc__
     parser.set_defaults(feature=name)
     parser.add_argument(
-        "full_mix", type=Path, nargs="?", help="the track's full_mix.flac; inputs not named are looked for beside it"
+        "inputs",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help=f"{' '.join(feature.inputs)}, in this order; or full_mix.flac alone: the others are then looked for beside it",
     )
-    for key in feature.inputs:
-        if key != "full_mix":
-            parser.add_argument(f"--{key}", type=Path, metavar="FILE")
     for setting in feature.settings:
         kind = (lambda text: text.lower() == "true") if isinstance(setting.default, bool) else type(setting.default)
         parser.add_argument(f"--set-{setting.name}", type=kind, default=setting.default, help=setting.meaning)
@@ -31,10 +32,15 @@ def configure(parser: argparse.ArgumentParser, name: str) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Read the inputs, measure, write the fragment."""
     feature = registry.feature(arguments.feature)
-    inputs = {}
-    for key in feature.inputs:
-        path = getattr(arguments, key) or _beside(arguments.full_mix, key)
-        inputs[key] = artifacts.read_times(path) if key in registry.GRIDS else audio.read(path)
+    paths = arguments.inputs
+    if len(paths) == 1 < len(feature.inputs):
+        paths = [_beside(paths[0], key) for key in feature.inputs]
+    if len(paths) != len(feature.inputs):
+        raise MirflowError(f"{feature.name}: {len(feature.inputs)} files are needed: {', '.join(feature.inputs)}")
+    inputs = {
+        key: artifacts.read_times(path) if key in registry.GRIDS else audio.read(path)
+        for key, path in zip(feature.inputs, paths, strict=True)
+    }
     chosen = {setting.name: getattr(arguments, f"set_{setting.name}") for setting in feature.settings}
     values = registry.measure(feature.name, inputs, chosen)
     origin = {"feature": feature.name, "version": feature.version}
@@ -46,13 +52,13 @@ def run(arguments: argparse.Namespace) -> None:
     artifacts.write_json(arguments.output, {**values, PROVENANCE: origin})
 
 
-def _beside(full_mix: Path | None, key: str) -> Path:
+def _beside(full_mix: Path, key: str) -> Path:
     """Find an input in the folder of the full mix, for those who run a feature by hand."""
-    if full_mix is None:
-        raise MirflowError(f"which {key}? Name full_mix.flac, or the file with --{key}")
     folder = full_mix.resolve().parent
-    candidates = [folder / f"{folder.name}.{SUFFIXES[key]}"] if key in SUFFIXES else sorted(folder.glob(f"{key}.*"))
-    found = [path for path in candidates if path.is_file()]
+    if key == "full_mix":
+        return full_mix
+    found = [folder / f"{folder.name}.{SUFFIXES[key]}"] if key in SUFFIXES else sorted(folder.glob(f"{key}.*"))
+    found = [path for path in found if path.is_file() and path.suffix != ".json"]
     if len(found) != 1:
-        raise MirflowError(f"{folder}: {'no' if not found else 'more than one'} file for {key}; name it with --{key}")
+        raise MirflowError(f"{folder}: {'no' if not found else 'more than one'} file for {key}; name all inputs")
     return found[0]
