@@ -15,7 +15,7 @@ from mirflow.audio import resample
 RATE = 44100  # Hz, of the analysis; other rates are resampled
 FRAME = 2048  # samples
 HOP = 441  # samples: 100 frames a second
-LEAD = 5  # frames before time 0 (and after the end), so that an onset at 0 rises out of silence like any other
+LEAD = 5  # frames before time 0, so that an onset at 0 rises out of silence like any other
 BANDS_PER_OCTAVE = 24
 LOWEST, HIGHEST = 30.0, 16000.0  # Hz
 GAIN = 100.0  # of magnitudes before the logarithm: what lies 40 dB below the signal's level still counts
@@ -67,8 +67,10 @@ def _band_magnitudes(samples: np.ndarray) -> np.ndarray:
     from scipy.fft import rfft
 
     window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)).astype(np.float32)
-    padding = FRAME // 2 + LEAD * HOP
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(samples, padding), FRAME)[::HOP]
+    samples = np.pad(
+        samples, (FRAME // 2 + LEAD * HOP, 0)
+    )  # no frame reaches over the end: often a cut, it would click
+    frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::HOP]
     magnitudes = np.empty((len(frames), _bands().shape[1]), dtype=np.float32)
     for start in range(0, len(frames), BLOCK):
         spectra = np.abs(rfft(frames[start : start + BLOCK] * window))
@@ -100,7 +102,7 @@ def envelope(mono: np.ndarray, rate: int) -> np.ndarray:
     samples = resample(mono, rate, RATE)
     samples = samples - samples.mean(dtype=np.float64).astype(np.float32) if len(samples) else samples
     if _is_silent(samples):
-        return np.zeros(len(samples) // HOP + 1 + 2 * LEAD)
+        return np.zeros((len(samples) - FRAME // 2) // HOP + LEAD + 1)
     magnitudes = _band_magnitudes(samples)
     energy = np.square(magnitudes, dtype=np.float64).sum(axis=1)
     level = np.sqrt(energy[energy >= energy.max() * 10 ** (-ACTIVE_DB / 10)].mean())
@@ -188,7 +190,8 @@ def detect(mono: np.ndarray, rate: int) -> Onsets:
 
     Returns
     -------
-    none in silence and hardly any in steady sound; a signal that starts at once has one at 0
+    none in silence and hardly any in steady sound; a signal that starts at once has one at 0; the last 20 to 40 ms are
+    not judged
 
     Source
     ------
