@@ -71,7 +71,7 @@ def syncopation(
     on_beat_ratio = float(np.mean(steps % division == 0))
 
     notes = np.unique(steps)
-    played = []  # of each bar with notes: the weights of its steps, its notes counted from its downbeat, the note after it
+    played = []  # of each bar with notes: arguments of `_bar_score`
     for first_beat, beat_count in metre.bars(len(beats), metre.downbeat_indices(beats, np.asarray(downbeats))):
         start, end = first_beat * division, (first_beat + beat_count) * division
         first, after = np.searchsorted(notes, [start, end])
