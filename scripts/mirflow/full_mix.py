@@ -103,7 +103,7 @@ def _convert(data: containers.Bytes, container: Container, flac: Path) -> dict:
         raise Damaged(f"has {source.channels} channels, FLAC holds {MAX_CHANNELS} at most")
     if not 1 <= source.rate <= MAX_RATE or (source.rate > 65535 and source.rate % 10):
         raise Damaged(
-            f"has a sampling rate of {source.rate} Hz, FLAC holds 1 to 65535 Hz, and multiples of 10 Hz up to {MAX_RATE} Hz"
+            f"has a sampling rate of {source.rate} Hz, FLAC holds 1 to 65535 Hz and multiples of 10 Hz to {MAX_RATE} Hz"
         )
     gain = 1.0
     with artifacts.replacing(flac) as temporary:
