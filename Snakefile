@@ -6,6 +6,7 @@
 #
 # Settings: config/config.yaml. Run: snakemake -j 8 --config library=~/music results=~/out
 
+
 configfile: f"{workflow.basedir}/config/config.yaml"
 
 
@@ -19,10 +20,10 @@ include: "rules/info.smk"
 
 rule all:
     default_target: True
-    localrule: True
     input:
         [f"{RESULTS}/{track}/{track.rpartition('/')[2]}.INFO" for track in LIBRARY.tracks],
         [f"{RESULTS}/.mirflow/merged/{track}/done" for track in LIBRARY.tracks],
+    localrule: True
 
 
 onstart:

@@ -25,9 +25,10 @@ for feature in registry.features():
         conda:
             "../envs/base.yaml"
         params:
+            command=f"feature_{feature.name}",
             version=feature.version,
             source=registry.source_identity(feature.name),
             settings=settings.options(feature, config["features"]),
         # One text for all: an expression here would be evaluated when the job runs, with the loop's last feature.
         shell:
-            "{MIRFLOW} {rule} {input:q} {params.settings} -o {output:q} 2> {log:q}"
+            "mirflow {params.command} {input:q} {params.settings} -o {output:q} 2> {log:q}"

@@ -20,5 +20,5 @@ rule info:
     conda:
         "../envs/base.yaml"
     shell:
-        "{MIRFLOW} info {input.fragments:q} --record source {input.source:q} --record stems {input.stems:q}"
+        "mirflow info {input.fragments:q} --record source {input.source:q} --record stems {input.stems:q}"
         " -o {output.info:q} 2> {log:q}"

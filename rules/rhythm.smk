@@ -20,7 +20,7 @@ rule beat_activations:
     params:
         backend=config["beats"]["backend"],
     shell:
-        "{MIRFLOW} beat_activations {input.full_mix:q} --drums {input.drums:q} --bass {input.bass:q}"
+        "mirflow beat_activations {input.full_mix:q} --drums {input.drums:q} --bass {input.bass:q}"
         " --other {input.other:q} --vocals {input.vocals:q} -o {output:q} 2> {log:q}"
 
 
@@ -38,7 +38,7 @@ rule beats_grid:
     params:
         decoder=config["beats"]["decoder"],
     shell:
-        "{MIRFLOW} beats_grid {input:q} --decoder {params.decoder} -o {output:q} 2> {log:q}"
+        "mirflow beats_grid {input:q} --decoder {params.decoder} -o {output:q} 2> {log:q}"
 
 
 rule downbeats:
@@ -55,7 +55,7 @@ rule downbeats:
     params:
         decoder=config["beats"]["decoder"],
     shell:
-        "{MIRFLOW} downbeats {input:q} --decoder {params.decoder} -o {output:q} 2> {log:q}"
+        "mirflow downbeats {input:q} --decoder {params.decoder} -o {output:q} 2> {log:q}"
 
 
 rule onsets:
@@ -70,4 +70,4 @@ rule onsets:
     conda:
         "../envs/base.yaml"
     shell:
-        "{MIRFLOW} onsets {input:q} -o {output:q} 2> {log:q}"
+        "mirflow onsets {input:q} -o {output:q} 2> {log:q}"

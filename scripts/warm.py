@@ -1,8 +1,8 @@
-"""Run a mirflow command in a process that is warm already: imports done, JIT compiled. ``python -I -S warm.py COMMAND ...``
+"""``python -I -S warm.py COMMAND ...`` runs a mirflow command in a process that has imported and compiled all already.
 
-The same command, the same result, without two seconds of imports. This client uses the standard library alone and is up
-in some 20 ms. It hands its arguments, folder, environment, stdout and stderr to a worker (mirflow/worker.py) over a Unix
-socket, waits, and exits with the command's status. The first client of a run starts the worker. Whenever anything of
+The same command, the same result, without two seconds of imports. This client uses the standard library alone and is
+up in some 20 ms. It hands its arguments, folder, environment, stdout and stderr to a worker (mirflow/worker.py) over a
+Unix socket, waits, and exits with the command's status. The first client of a run starts the worker. Whenever anything of
 this is impossible, the command runs here, cold: warm is faster, never different.
 
 The environment says which run this is: MIRFLOW_RUN, the process that the worker lives for ("pid:start time"), or a
@@ -87,7 +87,9 @@ def code_identity() -> str:
         for name in sorted(files):
             if name.endswith(".py"):
                 status = os.stat(os.path.join(folder, name))
-                digest.update(f"{folder}/{name} {status.st_size} {status.st_mtime_ns}\n".encode(errors="surrogateescape"))
+                digest.update(
+                    f"{folder}/{name} {status.st_size} {status.st_mtime_ns}\n".encode(errors="surrogateescape")
+                )
     return digest.hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import yaml
+
 from mirflow import settings
 from mirflow.errors import MirflowError
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from conftest import RATE, REPOSITORY, jobs, loop, run_snakemake, write
 from mirflow import registry
 from mirflow.library import scan
@@ -58,7 +59,7 @@ def library(tmp_path_factory) -> Path:
 
 
 GOOD = len(ODD) + 6
-BAD = {"bad/nan": "non-finite", "bad/empty": "empty", "bad/text": "not audio", "bad/truncated": "truncated"}
+BAD = {"bad/nan": "NaN or infinite", "bad/empty": "empty", "bad/text": "not an audio file", "bad/truncated": "damaged"}
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,9 @@ def test_good_tracks_complete_and_bad_ones_fail_alone_with_their_reason(first, l
     tracks = scan(library, exclude=results).tracks
     assert set(info_files(results)) == set(tracks) - set(BAD)
     assert len(info_files(results)) == GOOD
-    summary = first.stdout[first.stdout.index(f"mirflow: {GOOD} of {GOOD + len(BAD)} tracks complete, {len(BAD)} failed") :]
+    summary = first.stdout[
+        first.stdout.index(f"mirflow: {GOOD} of {GOOD + len(BAD)} tracks complete, {len(BAD)} failed") :
+    ]
     for track, reason in BAD.items():
         line = next(line for line in summary.splitlines() if f"failed      {track}: full_mix: " in line)
         assert tracks[track].name in line and reason in line
@@ -89,10 +92,14 @@ def test_good_tracks_complete_and_bad_ones_fail_alone_with_their_reason(first, l
     assert "cover.jpg\tskipped\tnot an audio extension" in (results / ".mirflow/library.tsv").read_text()
 
 
+def refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
 def test_every_info_is_strict_and_has_every_key(first, results):
     keys = {field.key for feature in registry.features() for field in feature.fields}
     for path in info_files(results).values():
-        info = json.loads(path.read_bytes(), parse_constant=lambda text: pytest.fail(f"{path}: {text}"))
+        info = json.loads(path.read_bytes(), parse_constant=refuse)
         assert keys | {"_provenance"} == set(info), path
         assert len(info["_provenance"]["source"]["sha256"]) == 64
         for feature in registry.features():
@@ -102,8 +109,16 @@ def test_every_info_is_strict_and_has_every_key(first, results):
 def test_each_track_has_its_artifacts(first, results):
     for track in info_files(results):
         folder, name = results / track, track.rpartition("/")[2]
-        for file in ("full_mix.flac", "drums.mp3", "bass.mp3", "other.mp3", "vocals.mp3", f"{name}.BEATS_GRID",
-                     f"{name}.DOWNBEATS", f"{name}.ONSETS"):
+        for file in (
+            "full_mix.flac",
+            "drums.mp3",
+            "bass.mp3",
+            "other.mp3",
+            "vocals.mp3",
+            f"{name}.BEATS_GRID",
+            f"{name}.DOWNBEATS",
+            f"{name}.ONSETS",
+        ):
             assert (folder / file).is_file(), f"{track}: {file}"
 
 
@@ -177,13 +192,17 @@ def test_keys_of_other_people_survive_everything(first, project, library, result
     content = json.loads(path.read_text())
     path.write_text(json.dumps({"mine": [1.0, None, "ü"]} | content))
 
-    again = run_snakemake(*target, "--forcerun", "info", "--rerun-triggers", "mtime", cwd=project, library=library, results=results)
+    again = run_snakemake(
+        *target, "--forcerun", "info", "--rerun-triggers", "mtime", cwd=project, library=library, results=results
+    )
     assert again.returncode == 0, again.stdout
     assert json.loads(path.read_text())["mine"] == [1.0, None, "ü"]
 
     whole = path.read_text()
     path.write_text("{ corrupt")
-    failed = run_snakemake(*target, "--forcerun", "info", "--rerun-triggers", "mtime", cwd=project, library=library, results=results)
+    failed = run_snakemake(
+        *target, "--forcerun", "info", "--rerun-triggers", "mtime", cwd=project, library=library, results=results
+    )
     assert failed.returncode != 0 and path.read_text() == "{ corrupt"
     assert f"{path}: not valid JSON" in failed.stdout
     path.write_text(whole)
@@ -212,15 +231,23 @@ def test_any_single_file_is_a_target(project, library, tmp_path):
     target = tmp_path / "r/Song one/features/loudness.json"
     planned = run_snakemake("-n", str(target), cwd=project, library=library, results=tmp_path / "r")
     assert jobs(planned.stdout) == {"full_mix": 1, "stems": 1, "feature_loudness": 1}
-    unknown = run_snakemake("-n", str(tmp_path / "r/Nope/Nope.INFO"), cwd=project, library=library, results=tmp_path / "r")
+    unknown = run_snakemake(
+        "-n", str(tmp_path / "r/Nope/Nope.INFO"), cwd=project, library=library, results=tmp_path / "r"
+    )
     assert unknown.returncode != 0 and "no track 'Nope'" in unknown.stdout
 
 
 def test_settings_reach_the_rules(project, library, tmp_path):
     song = library / "Song one.flac"
     planned = run_snakemake(
-        "-n", "-p", cwd=project, library=song, results=tmp_path / "r",
-        stems="{format: flac, bitrate: 128, backend: dsp}", beats="{decoder: peaks, backend: dsp}", skip="[chroma]",
+        "-n",
+        "-p",
+        cwd=project,
+        library=song,
+        results=tmp_path / "r",
+        stems="{format: flac, bitrate: 128, backend: dsp}",
+        beats="{decoder: peaks, backend: dsp}",
+        skip="[chroma]",
     )
     assert "drums.flac" in planned.stdout and "--format flac --bitrate 128" in planned.stdout
     assert "--decoder peaks" in planned.stdout
@@ -242,6 +269,9 @@ def test_bad_settings_end_the_run_before_it_starts(project, tmp_path, config, me
 
 def test_nothing_of_the_music_was_changed(first, library):
     assert {path.name for path in library.iterdir()} == {
-        *(name.partition("/")[0] for name in ODD), "kinds", "bad", "cover.jpg"
+        *(name.partition("/")[0] for name in ODD),
+        "kinds",
+        "bad",
+        "cover.jpg",
     }
     assert os.path.getsize(library / "bad/empty.flac") == 0

@@ -87,9 +87,12 @@ def summary(results: str, library: Library, skip: Collection[str] = ()) -> str:
     whole = [record for record in records if record.stat().st_mtime >= began]  # of tracks made from scratch in this run
     seconds = sum(artifacts.read_json(record)["duration"] for record in whole)
 
-    lines = [f"{len(complete)} of {count(len(library.tracks), 'track')} complete, {len(bad)} failed"
-             + (f", {len(missing)} unfinished" if missing else "") + f"; this run took {clock(elapsed)}"
-             + (f" ({seconds / elapsed:.1f} x realtime)" if seconds and elapsed > 1 else "")]
+    lines = [
+        f"{len(complete)} of {count(len(library.tracks), 'track')} complete, {len(bad)} failed"
+        + (f", {len(missing)} unfinished" if missing else "")
+        + f"; this run took {clock(elapsed)}"
+        + (f" ({seconds / elapsed:.1f} x realtime)" if seconds and elapsed > 1 else "")
+    ]
     lines += [f"  failed      {failure.track}: {failure.step}: {failure.reason}" for failure in failed[:SHOWN]]
     lines += [f"  unfinished  {track}: no message; see {results}/{MARKER}/logs/{track}/" for track in missing[:SHOWN]]
     table = Path(results, MARKER, "failed.tsv")
@@ -99,7 +102,9 @@ def summary(results: str, library: Library, skip: Collection[str] = ()) -> str:
     else:
         table.unlink(missing_ok=True)
     if library.skipped:
-        lines.append(f"  {count(len(library.skipped), 'file')} of the library are no tracks: {results}/{MARKER}/library.tsv")
+        lines.append(
+            f"  {count(len(library.skipped), 'file')} of the library are no tracks: {results}/{MARKER}/library.tsv"
+        )
     lines.append(f"  results in {results}")
     return "mirflow: " + "\n".join(lines)
 

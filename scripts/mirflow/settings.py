@@ -46,7 +46,9 @@ def check(config: dict) -> None:
     import jsonschema
 
     errors = jsonschema.Draft202012Validator(schema()).iter_errors(config)
-    problems = [problem for error in sorted(errors, key=lambda e: list(map(str, e.path))) for problem in _explain(error)]
+    problems = [
+        problem for error in sorted(errors, key=lambda e: list(map(str, e.path))) for problem in _explain(error)
+    ]
     if problems:
         raise MirflowError("\n".join(["settings:", *(f"  {problem}" for problem in problems)]))
 
@@ -86,8 +88,10 @@ def _explain(error: Any) -> list[str]:
         unknown = [key for key in error.instance if key not in known]
         return [f"{place}{'.' if place else ''}{key}: no such setting{_nearest(key, known)}" for key in unknown]
     if error.validator == "enum":
-        return [f"{place}: {error.instance!r} is none of {', '.join(map(str, error.validator_value))}"
-                f"{_nearest(error.instance, error.validator_value)}"]
+        return [
+            f"{place}: {error.instance!r} is none of {', '.join(map(str, error.validator_value))}"
+            f"{_nearest(error.instance, error.validator_value)}"
+        ]
     if place == "skip":
         return [f"skip: a list of features is expected, for example [chroma, tempo]; got {error.instance!r}"]
     return [f"{place}: {error.message}"]

@@ -1,8 +1,8 @@
 """The warm worker: has imported and compiled everything once, and forks a child for each command.
 
 ``python -m mirflow.worker SOCKET RUN READY_FD`` is started by ``scripts/warm.py``. It is single-threaded (a fork copies
-only the calling thread) and does nothing itself but accept, fork and report; a child that crashes or leaks takes nothing
-with it. It ends when its run ends, when nobody has asked for a while, or when its socket is taken away.
+only the calling thread) and does nothing itself but accept, fork and report; a child that crashes or leaks takes
+nothing with it. It ends when its run ends, when nobody has asked for a while, or when its socket is taken away.
 """
 
 import array
@@ -186,7 +186,7 @@ class Worker:
             status = main(asked["argv"])
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else int(end.code is not None)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - a forked child must never return into the worker's loop
             import traceback
 
             traceback.print_exc()
@@ -248,6 +248,12 @@ def start_time(pid: int) -> str:
 def identity() -> str:
     """Return the calling process as ``MIRFLOW_RUN`` names it."""
     return f"{os.getpid()}:{start_time(os.getpid())}"
+
+
+def announce(warm: bool) -> None:
+    """Tell all commands that this process starts whether they may run warm, and how long their worker lives."""
+    os.environ["MIRFLOW_RUN"] = identity()
+    os.environ["MIRFLOW_WARM"] = str(int(warm and sys.platform == "linux"))
 
 
 def prepare() -> None:
