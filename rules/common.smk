@@ -1,4 +1,4 @@
-# What every rule file uses: settings, where things lie, and how a command is called.
+# What all rule files use - settings, where things lie, and how a command is called.
 
 import shlex
 import sys
