@@ -4,7 +4,7 @@ from mirflow.audio import Audio
 from mirflow.dsp import loudness
 from mirflow.registry import STEMS, Feature, Field
 
-# Of the windows 5 % are as loud as the 95th percentile, so their mean power, 20 LU above the gate, is at most 13 LU below.
+# Of the windows 5 % are as loud as the 95th percentile: their mean power, 20 LU above the gate, is at most 13 LU below.
 LARGEST_RANGE = 34.0
 
 

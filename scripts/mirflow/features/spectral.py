@@ -102,7 +102,8 @@ def measure(full_mix: Audio) -> dict[str, float | None]:
 def _shapes(magnitude: np.ndarray, frequency: np.ndarray, before: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Return energy, flatness, flux, skewness and kurtosis of a block [frame, bin] as [5, frame], and its last one.
 
-    The last one is its normalised spectrum, for the flux of the next block. Frames without energy get zeros, which the caller leaves out; `before` is the last spectrum of the block before.
+    The last one is its normalised spectrum, which the next block gets as `before`, for its flux. Frames without energy
+    get zeros, which the caller leaves out.
     """
     magnitude = magnitude.astype(np.float64)
     power = magnitude**2

@@ -115,7 +115,7 @@ def measure(full_mix: Audio, bass: Audio, other: Audio) -> dict[str, float | int
 
 
 def mean_hpcp(sound: Audio) -> np.ndarray | None:
-    """Return the mean profile of the frames that are not silent, float64 [12], C first, largest 1; None without peaks."""
+    """Return the mean profile of the frames that are not silent, float64 [12], C = 0, largest 1; None without peaks."""
     import essentia.standard as es
 
     highest = min(HIGHEST, sound.rate / 2)
