@@ -1,4 +1,4 @@
-"""Tonality of the pitched part: harmonic pitch class profile, tonal interval vector, tonic and scale, out of one profile."""
+"""Tonality of the pitched part: harmonic pitch class profile and, out of it, tonal interval vector, tonic and scale."""
 
 import numpy as np
 
@@ -34,7 +34,7 @@ FEATURE = Feature(
                 "ratio",
                 bounds=(0, 1),
                 range=(0, 1),
-                meaning=f"{name} in the harmonic pitch class profile of bass + other (full mix when one is silent); largest 1",
+                meaning=f"{name} in the HPCP of bass + other (full mix when one is silent); the largest is 1",
                 undefined=_SILENCE,
             )
             for index, name in enumerate(pitch_class.NAMES)
@@ -81,7 +81,7 @@ FEATURE = Feature(
             undefined="when tonic is",
         ),
     ),
-    cite="Gómez 2006, PhD thesis UPF (HPCP); Bernardes et al. 2016, JNMR 45(4), and Ramires et al. 2020, TIV.lib (TIV); "
+    cite="Gómez 2006, PhD thesis UPF (HPCP); Bernardes et al. 2016, JNMR 45(4), Ramires et al. 2020, TIV.lib (TIV); "
     "Faraldo et al. 2017 (key profile)",
 )
 
@@ -115,7 +115,7 @@ def measure(full_mix: Audio, bass: Audio, other: Audio) -> dict[str, float | int
 
 
 def mean_hpcp(sound: Audio) -> np.ndarray | None:
-    """Return the mean profile of the frames that are not silent, float64 [12], C first, the largest 1; None without peaks."""
+    """Return the mean profile of the frames that are not silent, float64 [12], C = 0, largest 1; None without peaks."""
     import essentia.standard as es
 
     highest = min(HIGHEST, sound.rate / 2)
