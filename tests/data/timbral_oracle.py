@@ -106,7 +106,7 @@ def _brass(seconds=5.0):
 
 
 def sounds():
-    """Yield (name, samples float32 [channel, n], rate), the same on every machine up to the last bits of sin and exp."""
+    """Yield (name, samples float32 [channel, n], rate): the same everywhere, up to the last bits of sin and exp."""
     t = _time(5.0)
     fade = np.minimum(1, np.minimum(t, 5.0 - t) / 0.05)
     drums, plucks, bass, pad = _drums(), _plucks(), _bass(), _pad()

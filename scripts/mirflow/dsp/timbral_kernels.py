@@ -9,7 +9,7 @@ from numba import njit
 
 @njit(cache=True)
 def sample_and_hold(samples: np.ndarray, decay: float, hold: int) -> np.ndarray:
-    """Return the envelope [n] of samples [n]: it rises at once, holds for `hold` samples, then falls by `decay` a sample."""
+    """Return the envelope of samples [n]: rises at once, holds for `hold` samples, then falls by `decay` a sample."""
     envelope = np.empty(len(samples))
     level = 0.0
     held = 0
@@ -26,35 +26,46 @@ def sample_and_hold(samples: np.ndarray, decay: float, hold: int) -> np.ndarray:
     return envelope
 
 
-@njit(cache=True)
-def sliding_median(values: np.ndarray, size: int) -> np.ndarray:
-    """Return the median over `size` (odd) neighbours along the last axis: [rows, n] → [rows, n - size + 1]."""
+@njit(cache=True, fastmath={"nnan", "nsz", "reassoc"})  # so that the searches of the window become vector code
+def median_of_31(values: np.ndarray) -> np.ndarray:
+    """Return the median of 31 neighbours along the last axis: float32 [row, n], not negative → [row, n - 30].
+
+    Only one value leaves the window and one enters: the median stays, or moves to the next value below or above.
+    """
     rows, n = values.shape
-    medians = np.empty((rows, n - size + 1), values.dtype)
-    window = np.empty(size, values.dtype)  # sorted
+    medians = np.empty((rows, n - 30), np.float32)
+    below_all, above_all = np.float32(-1), np.float32(3.4e38)
+    window = np.empty(32, np.float32)  # in no order; the last never counts, and makes whole vectors
+    window[31] = above_all
     for row in range(rows):
-        line = values[row]
-        window[:] = np.sort(line[:size])
-        medians[row, 0] = window[size // 2]
-        for i in range(size, n):
-            old, new = line[i - size], line[i]
-            low, high = 0, size - 1
-            while low < high:
-                middle = (low + high) >> 1
-                if window[middle] < old:
-                    low = middle + 1
-                else:
-                    high = middle
-            if new > old:
-                while low < size - 1 and window[low + 1] < new:
-                    window[low] = window[low + 1]
-                    low += 1
-            else:
-                while low > 0 and window[low - 1] > new:
-                    window[low] = window[low - 1]
-                    low -= 1
-            window[low] = new
-            medians[row, i - size + 1] = window[size // 2]
+        for k in range(31):
+            window[k] = values[row, k]
+        median = above_all
+        below = upto = np.int32(31)  # how many are less than the median, how many are not greater
+        slot = 30
+        for i in range(30, n):
+            leaves, enters = window[slot], values[row, i]
+            window[slot] = enters
+            slot = slot + 1 if slot < 30 else 0
+            below += np.int32(enters < median) - np.int32(leaves < median)
+            upto += np.int32(enters <= median) - np.int32(leaves <= median)
+            while below > 15:
+                nearest = below_all
+                for k in range(32):
+                    nearest = max(nearest, window[k] if window[k] < median else below_all)
+                median = nearest
+                upto = below
+                for k in range(32):
+                    below -= np.int32(window[k] == median)
+            while upto <= 15:
+                nearest = above_all
+                for k in range(32):
+                    nearest = min(nearest, window[k] if window[k] > median else above_all)
+                median = nearest
+                below = upto
+                for k in range(32):
+                    upto += np.int32(window[k] == median)
+            medians[row, i - 30] = median
     return medians
 
 
@@ -151,9 +162,9 @@ def bandwidths(spectra: np.ndarray, threshold: float, share: float) -> tuple[np.
 def contrasting_peaks(curve: np.ndarray, contrast: float) -> np.ndarray:
     """Return the bins of the peaks of curve [n], ascending: the peak picker of the MIR toolbox.
 
-    `curve` is scaled to at most 1. A peak is at least `contrast` high, and a notch at least `contrast` deep lies between
-    two of them. As in the original, the notch is looked for from one local maximum (itself included) to two bins before
-    the next one.
+    `curve` is scaled to at most 1. A peak is at least `contrast` high, and a notch at least `contrast` deep lies
+    between two of them. As in the original, the notch is looked for from one local maximum (itself included) to two
+    bins before the next one.
     """
     n = len(curve)
     peaks = np.empty(n, np.int64)

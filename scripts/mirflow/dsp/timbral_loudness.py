@@ -1,7 +1,9 @@
 """Specific loudness after Zwicker: ISO 532 B / DIN 45631, as the timbral models use it.
 
-The tables are those of the BASIC program in Zwicker, Fastl, Widmann, Kurakata, Kuwano & Namba 1991, J. Acoust. Soc. Jpn (E) 12.
+Tables: the program in Zwicker, Fastl, Widmann, Kurakata, Kuwano & Namba 1991, J. Acoust. Soc. Jpn (E) 12.
 """
+
+from functools import cache
 
 import numpy as np
 
@@ -24,7 +26,7 @@ LOW_WEIGHTS = np.array(
         [-15, -10, -8, -4, -2, 0, -3, -1, 0, -1, 0],
     ]
 )
-# Per critical band: threshold in quiet, transmission of the ear in a free field, third octave against critical band (dB)
+# Per critical band, dB: threshold in quiet, transmission of the ear in a free field, third octave to critical band
 QUIET = np.array([30, 18, 12, 8, 7, 6, 5, 4, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3])
 EAR = np.array([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -0.5, -1.6, -3.2, -5.4, -5.6, -4, -1.5, 2, 5, 12])
 BAND_WIDTH = np.array(
@@ -33,9 +35,7 @@ BAND_WIDTH = np.array(
 # Upper limits of the critical bands in tenths of a Bark
 UPPER = np.array([9, 18, 28, 35, 44, 54, 66, 79, 92, 106, 123, 138, 152, 167, 181, 193, 206, 218, 227, 236, 240])
 # Steepness of the upper slopes, by specific loudness (rows) and critical band (columns)
-STEPS = np.array(
-    [21.5, 18, 15.1, 11.5, 9, 6.1, 4.4, 3.1, 2.13, 1.36, 0.82, 0.42, 0.30, 0.22, 0.15, 0.10, 0.035, 0]
-)
+STEPS = np.array([21.5, 18, 15.1, 11.5, 9, 6.1, 4.4, 3.1, 2.13, 1.36, 0.82, 0.42, 0.30, 0.22, 0.15, 0.10, 0.035, 0])
 SLOPES = np.array(
     [
         [13.0, 8.2, 6.3, 5.5, 5.5, 5.5, 5.5, 5.5],
@@ -66,12 +66,10 @@ def third_octave_levels(windows: np.ndarray) -> np.ndarray:
     Butterworth band filters of order 4, each window from rest. The bands from 5 kHz down reuse the filters of the
     octave above on a signal that was low-passed and halved in rate. A band with no energy is at -300 dB.
     """
-    from scipy.signal import butter, cheby1, lfilter
+    from scipy.signal import cheby1, lfilter
 
     def energy(band: int, signal: np.ndarray) -> np.ndarray:
-        centre = 1000 * 2 ** ((band - 16) / 3) / (RATE / 2)
-        b, a = butter(4, [centre * 2 ** (-1 / 6), centre * 2 ** (1 / 6)], "bandpass")
-        filtered = lfilter(b, a, signal)
+        filtered = lfilter(*_band_filter(band), signal)
         return np.einsum("wn,wn->w", filtered, filtered) / signal.shape[1]
 
     energies = np.empty((len(windows), 28))
@@ -84,6 +82,15 @@ def third_octave_levels(windows: np.ndarray) -> np.ndarray:
         for below in range(3):
             energies[:, top - below] = energy(26 - below, signal)
     return 10 * np.log10(np.maximum(energies, 1e-40)) + FULL_SCALE_DB
+
+
+@cache
+def _band_filter(band: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the coefficients of the third-octave filter at 44.1 kHz; band 0 is at 25 Hz, band 16 at 1 kHz."""
+    from scipy.signal import butter
+
+    centre = 1000 * 2 ** ((band - 16) / 3)
+    return butter(4, [centre * 2 ** (-1 / 6), centre * 2 ** (1 / 6)], "bandpass", fs=RATE)
 
 
 def specific_loudness(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,7 @@
 """Envelope and onsets as the timbral models find them (Pearce, Brookes & Mason 2019, Audio Commons D5.8)."""
 
+from functools import cache
+
 import numpy as np
 
 RATE = 44100  # Hz
@@ -14,14 +16,14 @@ MIN_STRENGTH = 3  # dB
 
 
 def envelope(samples: np.ndarray, decay_seconds: float) -> np.ndarray:
-    """Return the sample-and-hold envelope [n]: attacks at once, holds for 10 ms, falls from the peak to 0 in `decay_seconds`."""
+    """Return the sample-and-hold envelope [n]: no attack time, 10 ms hold, peak to 0 in `decay_seconds`."""
     from mirflow.dsp.timbral_kernels import sample_and_hold
 
     return sample_and_hold(samples, np.abs(samples).max() / (decay_seconds * RATE), RATE // 100)
 
 
 def frames(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return a view of frames float32 [frame, 2048], frame t centred at 512 t, the ends mirrored, and the Hann window."""
+    """Return a view of frames float32 [frame, 2048], frame t centred at 512 t, ends mirrored, and the Hann window."""
     from scipy.signal.windows import hann
 
     padded = np.pad(samples.astype(np.float32), FFT // 2, mode="reflect")
@@ -30,21 +32,27 @@ def frames(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def strength(samples: np.ndarray) -> np.ndarray:
     """Return the onset strength [frame], hop 512: the mean rise in dB of 128 mel bands up to 11025 Hz."""
-    import librosa
     from scipy.fft import rfft
 
-    mel = librosa.filters.mel(sr=RATE, n_fft=FFT, n_mels=128, fmax=TOP_HZ)
     views, window = frames(samples)
     parts = []
     for at in range(0, len(views), 512):
         spectra = rfft(views[at : at + 512] * window)
-        parts.append((spectra.real**2 + spectra.imag**2) @ mel.T)
+        parts.append((spectra.real**2 + spectra.imag**2) @ _mel_bands())
     bands = np.concatenate(parts)
     decibels = 10 * np.log10(np.maximum(bands.astype(float), 1e-10))
     decibels = np.maximum(decibels, decibels.max() - 80)
     rise = np.maximum(np.diff(decibels, axis=0), 0).mean(axis=1)
     # a frame reaches FFT / 2 beyond its centre: it sees an onset two frames early
     return np.concatenate([np.zeros(1 + FFT // (2 * HOP)), rise])[: len(decibels)]
+
+
+@cache
+def _mel_bands() -> np.ndarray:
+    """Return the weights [1025, 128] of the mel bands (Slaney)."""
+    import librosa
+
+    return np.ascontiguousarray(librosa.filters.mel(sr=RATE, n_fft=FFT, n_mels=128, fmax=TOP_HZ).T)
 
 
 def onsets(envelope: np.ndarray, strength: np.ndarray, earliest: int) -> list[int]:

@@ -1,9 +1,9 @@
 """The Audio Commons timbral models: regressions on signal features, fitted to listening tests.
 
 Formulas and coefficients: Pearce, Brookes & Mason 2019, Audio Commons deliverable D5.8, and what their package
-``timbral_models`` 0.4.0 computes, faults included where the regressions were fitted with them (each is said where it is
-met). All functions take a mono mix, float64 [n] at 44.1 kHz, normalised to -24 LUFS, or what is derived from it, and
-return None where a model is undefined.
+``timbral_models`` 0.4.0 computes, with the faults that the regressions were fitted with (each is named where it is
+met). The models take a mono mix, float64 [n] at 44.1 kHz, normalised to -24 LUFS and at least 4096 samples long if
+nothing else is said, or what is derived from it. They return None where they are undefined: a logarithm of nothing.
 """
 
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def highpass(samples: np.ndarray, hertz: float) -> np.ndarray:
 
 
 def loudness(samples: np.ndarray) -> Loudness:
-    """Measure the specific loudness of windows of 4096 samples; the last is filled with zeros, a whole one if need be."""
+    """Measure the specific loudness of windows of 4096 samples; zeros fill the last, which may be nothing else."""
     size = timbral_loudness.WINDOW
     windows = np.pad(samples, (0, size - len(samples) % size)).reshape(-1, size)
     parts = [
@@ -67,7 +67,7 @@ def loudness(samples: np.ndarray) -> Loudness:
     )
 
 
-# ---- the eight models -------------------------------------------------------------------------------------------------
+# ---- the eight models ----
 
 
 def brightness(high: np.ndarray) -> float | None:
@@ -89,8 +89,8 @@ def brightness(high: np.ndarray) -> float | None:
 
 
 def hardness(samples: np.ndarray, envelope: np.ndarray, loud: Loudness) -> float | None:
-    """Predict hardness from the attacks: bandwidth, spectral centroid, strength and time; from the level at 7-14 Bark and
-    the percussive share of the mix.
+    """Predict hardness from the attacks (bandwidth, spectral centroid, strength, time) and from the mix (loudness at
+    7-14 Bark, percussive share).
 
     envelope : `timbral_onsets.envelope` of the mix, falling in 0.1 s
     """
@@ -131,23 +131,22 @@ def hardness(samples: np.ndarray, envelope: np.ndarray, loud: Loudness) -> float
 
 
 def depth(high: np.ndarray) -> float | None:
-    """Predict depth from the low centroid, the share of energy below 500 Hz, how long notes last and the lowest partial.
+    """Predict depth from the centroid and the share of energy at the low end, the notes' length and the lowest partial.
 
     high : the mix above 20 Hz
     """
-    if len(high) < 4096 or not high.any():
+    if not high.any():
         return None
     high = high / np.abs(high).max()
     window = _hamming(4096)
     power = _frame_power(high, window, 1024)
     power_below = _frame_power(_three_times(high, 500, "lowpass"), window, 1024)
     hertz = np.fft.rfftfreq(4096, 1 / RATE)
-    moments = np.concatenate([
-        part @ np.stack([np.ones(len(hertz)), hertz], axis=1)
-        for part in _power_spectra(_three_times(high, 2000, "lowpass"), window, 1024)
-    ])  # fmt: skip
-    heard = power > 0.001
-    if not heard.any():
+    sums = np.stack([np.ones(len(hertz)), hertz], axis=1)
+    below_2000 = _power_spectra(_three_times(high, 2000, "lowpass"), window, 1024)
+    moments = np.concatenate([part @ sums for part in below_2000])
+    heard = power > 0.001  # -60 dB; quieter frames count as 0
+    if not heard.any() or moments[heard, 0].min() <= 0:
         return None
     centroid = min(2000, (moments[heard, 1] / moments[heard, 0] * power[heard]).sum() / power.sum())
     ratio = power_below[heard].sum() / power.sum()
@@ -158,7 +157,7 @@ def depth(high: np.ndarray) -> float | None:
 
     spectrum = sum(part.sum(axis=0) for part in _power_spectra(high, window, 1024))
     partials = _peaks((spectrum - spectrum.min()) / (spectrum.max() - spectrum.min()), 0.01) * hertz[1]
-    if seconds <= 0 or len(partials) == 0 or partials.min() <= 0:
+    if seconds <= 0 or partials.min() <= 0:
         return None
     duration = np.log10(seconds)
     bend = ratio**10 / (ratio**10 + 0.2)
@@ -179,7 +178,10 @@ def booming(loud: Loudness) -> float | None:
     specific = loud.specific[loud.is_audible]
     index = np.zeros(len(loud.specific))
     index[loud.is_audible] = (
-        10 * np.log10((10 ** (specific * weights / 10)).sum(axis=1)) * specific[:, :low].sum(axis=1) / specific.sum(axis=1)
+        10
+        * np.log10((10 ** (specific * weights / 10)).sum(axis=1))
+        * specific[:, :low].sum(axis=1)
+        / specific.sum(axis=1)
     )
     boom = _average(index, loud.rms**2)
     level = (loud.specific @ _bell(0, 70)).mean()
@@ -188,9 +190,9 @@ def booming(loud: Loudness) -> float | None:
     return _score([43.67402696195865, -10.90054738389845, 26.836530575185435], np.log10([boom, level]))
 
 
-def warmth(samples: np.ndarray, envelope: np.ndarray, loud: Loudness) -> float:
+def warmth(samples: np.ndarray, envelope: np.ndarray, loud: Loudness) -> float | None:
     """Predict warmth from the loudness at 1-4 and 8-24 Bark and, per note: the spectral centroid, how straight the
-    spectrum falls on a log-log scale above 3.5 times the lowest partial, and the energy between that partial and 260 Hz.
+    spectrum falls on a log-log scale above 3.5 times the lowest partial, and the energy from that partial to 260 Hz.
 
     envelope : `timbral_onsets.envelope` of the mix, falling in 0.1 s
     """
@@ -203,15 +205,18 @@ def warmth(samples: np.ndarray, envelope: np.ndarray, loud: Loudness) -> float:
     for begin, end in zip(onsets, [*onsets[1:], None], strict=True):
         note = samples[begin:end]
         spectrum = _note_spectrum(note)
+        if not spectrum.any():
+            continue
         spectrum /= spectrum.max()
-        peaks = _peaks(spectrum, 0.2)
-        partial = peaks.min() * hertz[1] if len(peaks) else 0.0
-        first = int(np.round(peaks.min())) if len(peaks) else 0
+        lowest = _peaks(spectrum, 0.2)[0]
+        partial, first = lowest * hertz[1], round(lowest)
         levels.append(np.sqrt(np.mean(note**2)))
         ratios.append(spectrum[first:below_260].sum() / spectrum.sum() if partial < 260 else 0.0)
         centroids.append(spectrum @ hertz / spectrum.sum())
         region = np.searchsorted(hertz, min(3.5 * partial, 12000), side="right")
         straightness.append(_straightness(hertz[region:], spectrum[region:]))
+    if not levels:
+        return None
     return _score(
         [-4.464258317026696, -0.08819320850778556, 0.29156540, 17.274733561081554, 8.403340066029507,
          45.21212125085579],
@@ -221,7 +226,7 @@ def warmth(samples: np.ndarray, envelope: np.ndarray, loud: Loudness) -> float:
 
 
 def sharpness(loud: Loudness) -> float | None:
-    """Predict sharpness from Fastl's sharpness (Fastl 1991): the centroid of the specific loudness, weighted above 14 Bark."""
+    """Predict sharpness from Fastl's: the centroid of the specific loudness, which counts more above 14 Bark."""
     bark = np.arange(1, 241) / 10
     weights = np.where(bark > 14.05, np.polyval([0.00012, -0.0056, 0.1, -0.81, 3.5], bark), 1)
     specific = loud.specific[loud.is_audible]
@@ -234,8 +239,8 @@ def sharpness(loud: Loudness) -> float | None:
 def roughness(samples: np.ndarray) -> float | None:
     """Predict roughness from the beating between the spectral peaks (Vassilakis 2007), frames of 50 ms every 25 ms.
 
-    As the regression was fitted: where Vassilakis has the amplitude of the weaker of two partials in the numerator of the
-    fluctuation, the original has that of the stronger. A mean roughness below 0.01 scores 0; just above it scores 21.
+    As the regression was fitted: where Vassilakis has the amplitude of the weaker of two partials in the numerator of
+    the fluctuation, the original has that of the stronger. A mean roughness below 0.01 scores 0; just above it, 21.
     """
     from scipy.fft import rfft
 
@@ -261,7 +266,7 @@ def roughness(samples: np.ndarray) -> float | None:
     return 0.0 if mean < 0.01 else _score([13.98779569, 48.97606571545886], [np.log10(mean)])
 
 
-# ---- what they are made of --------------------------------------------------------------------------------------------
+# ---- what they are made of ----
 
 
 def percussive_share(samples: np.ndarray) -> float:
@@ -271,7 +276,7 @@ def percussive_share(samples: np.ndarray) -> float:
     """
     from scipy.fft import irfft, rfft
 
-    from mirflow.dsp.timbral_kernels import sliding_median
+    from mirflow.dsp.timbral_kernels import median_of_31
 
     frames, window = timbral_onsets.frames(samples)
     mirrored = np.pad(np.arange(len(frames)), 15, mode="symmetric")
@@ -281,8 +286,8 @@ def percussive_share(samples: np.ndarray) -> float:
         spectra = rfft(frames[mirrored[at : at + CHUNK + 30]] * window)
         magnitude = np.abs(spectra)
         spectra = spectra[15:-15]
-        harmonic = sliding_median(np.ascontiguousarray(magnitude.T), 31).T ** 2
-        percussive = sliding_median(np.pad(magnitude[15:-15], ((0, 0), (15, 15)), mode="symmetric"), 31) ** 2
+        harmonic = median_of_31(np.ascontiguousarray(magnitude.T)).T ** 2
+        percussive = median_of_31(np.pad(magnitude[15:-15], ((0, 0), (15, 15)), mode="symmetric")) ** 2
         both = harmonic + percussive
         spectra *= np.divide(percussive, both, out=np.full_like(both, 0.5), where=both > 0)
         signals = irfft(spectra) * window
@@ -299,21 +304,22 @@ def percussive_share(samples: np.ndarray) -> float:
 def reverberation_time(samples: np.ndarray) -> float | None:
     """Estimate the RT60 of one channel [n] in seconds, blindly, from where it decays freely; 0.2 s when nothing does.
 
-    Jan & Wang 2012 after Loellmann et al. 2010, on every second sample: a maximum-likelihood decay for each stretch found,
-    the mode of the last 735 of them, smoothed over the frames, averaged over the stretches. As in the original, a stretch
-    that falls through the whole frame is left out, and the first one never leaves the histogram.
+    Jan & Wang 2012 after Loellmann et al. 2010, on every second sample: a maximum-likelihood decay for each stretch
+    found, the mode of the last 735 of them, smoothed over the frames, averaged over the stretches. As in the original,
+    a stretch that falls through the whole frame is left out, and the first one never leaves the histogram. None when
+    shorter than a frame (0.2 s).
     """
     from scipy.signal import lfilter
 
     from mirflow.dsp.timbral_kernels import decays
 
     length, hop, memory = 643, 92, 735  # samples, samples, stretches
-    halved = samples[: len(samples) // 2 * 2 : 2]
+    halved = samples[: len(samples) // 2 * 2 : 2].astype(float)
     if len(halved) <= 7 * length:
         return None
     candidates = np.arange(2, 12) / 10  # s
     rates = 3 * np.log(10) / (candidates * (RATE / 2))  # nepers per sample
-    found, steps = decays(np.ascontiguousarray(halved), length, hop, 3, 4)
+    found, steps = decays(halved, length, hop, 3, 4)
     if len(found) == 0:
         return float(candidates[0])
     growth = np.exp(rates * np.arange(4 * length)[:, np.newaxis])  # [sample, candidate]
@@ -360,7 +366,7 @@ def _attack(envelope: np.ndarray) -> tuple[float, int]:
 
 
 def _rise(curve: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return the part of curve [n] from the last of its minima before the maximum to the maximum, and where it begins."""
+    """Return the part of curve [n] from the last minimum before the maximum to the maximum, and where it begins."""
     top = int(np.argmax(curve))
     before = curve[:top]
     first = top - 1 - int(np.argmin(before[::-1]))
@@ -419,7 +425,7 @@ def _attack_bandwidth(bandwidth: np.ndarray) -> float | None:
 
 
 def _durations(samples: np.ndarray, onsets: list[int]) -> list[float]:
-    """Return for each onset how long, from its loudest 256 samples on, the RMS stays above -40 dB of the loudest of all."""
+    """Return for each onset the seconds from its loudest 256 samples until the RMS is 40 dB below the mix's."""
     whole = (len(samples) - 1) // 256
     blocks = samples[: whole * 256].reshape(-1, 256)
     rms = np.sqrt(np.append(np.einsum("bn,bn->b", blocks, blocks) / 256, np.mean(samples[whole * 256 :] ** 2)))
@@ -467,7 +473,8 @@ def _peaks(curve: np.ndarray, contrast: float) -> np.ndarray:
 def _three_times(samples: np.ndarray, hertz: float, kind: str) -> np.ndarray:
     from scipy.signal import butter, sosfilt
 
-    return sosfilt(np.tile(butter(2, hertz, kind, fs=RATE, output="sos"), (3, 1)), samples)
+    section = butter(2, hertz, kind, fs=RATE, output="sos")
+    return sosfilt(np.tile(section, (3, 1)), samples)
 
 
 def _hamming(size: int) -> np.ndarray:
@@ -493,7 +500,7 @@ def _frame_power(samples: np.ndarray, window: np.ndarray, hop: int) -> np.ndarra
 
 
 def _power_spectra(samples: np.ndarray, window: np.ndarray, hop: int) -> Iterator[np.ndarray]:
-    """Yield one-sided power spectra [frame, bin] of frames without their mean; a sine of amplitude 1 sums to about 1/2."""
+    """Yield one-sided power spectra [frame, bin] of frames less their mean; a sine of amplitude 1 peaks at 1/2."""
     from scipy.fft import rfft
 
     window = window.astype(np.float32)
