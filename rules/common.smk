@@ -14,6 +14,7 @@ from mirflow import library, progress, registry, settings, worker
 from mirflow.errors import MirflowError
 
 try:
+    settings.read(config)
     settings.check(config)
     RESULTS = settings.directory(config["results"])
     LIBRARY = library.scan(settings.path(config["library"]), exclude=RESULTS)

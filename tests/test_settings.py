@@ -51,6 +51,12 @@ def test_what_is_unknown_or_impossible_is_refused_by_name(config, change, messag
         settings.check(config | change)
 
 
+def test_texts_of_the_command_line_become_what_they_say(config):
+    settings.read(config := config | {"warm": "False", "stems": {"bitrate": "128"}, "library": "2024"})
+    settings.check(config)
+    assert (config["warm"], config["stems"], config["library"]) == (False, {"bitrate": 128}, "2024")
+
+
 def test_results_may_not_hold_what_snakemake_reads_as_a_pattern():
     assert settings.directory("out/") == "out"
     with pytest.raises(MirflowError, match="results"):

@@ -1,5 +1,6 @@
 """The settings: what the user chose, checked before anything runs."""
 
+import contextlib
 import difflib
 import shlex
 from functools import cache
@@ -34,6 +35,23 @@ def schema() -> dict:
         if feature.settings
     }
     return content
+
+
+def read(config: dict, described: dict | None = None) -> None:
+    """Turn texts into the numbers and truth values that the schema wants, in place.
+
+    Snakemake leaves all that stands inside of ``--config stems="{bitrate: 128}"`` as text, and ``warm=false`` too.
+    """
+    for key, known in (described or schema()).get("properties", {}).items():
+        value = config.get(key)
+        if isinstance(value, dict):
+            read(value, known)
+        elif isinstance(value, str) and known.get("type") in _FROM_TEXT:
+            with contextlib.suppress(ValueError, KeyError):
+                config[key] = _FROM_TEXT[known["type"]](value)
+
+
+_FROM_TEXT = {"integer": int, "number": float, "boolean": lambda text: {"true": True, "false": False}[text.lower()]}
 
 
 def check(config: dict) -> None:
