@@ -6,12 +6,12 @@ from mirflow.audio import Audio
 from mirflow.dsp import pitch_class, spectrum
 from mirflow.registry import Feature, Field
 
-FRAME = 4096  # samples at 44.1 kHz
-HOP = 2048  # samples at 44.1 kHz
+FRAME = 8820  # samples at 44.1 kHz: 0.2 s, which tells low semitones apart
+HOP = FRAME // 2
 LOWEST, HIGHEST = 40.0, 5000.0  # Hz, of the spectral peaks
 MAX_PEAKS = 100
 PEAK_THRESHOLD = 1e-5  # of the frame's largest magnitude
-HARMONICS = 4  # of each pitch class that its peaks may be
+HARMONICS = 8  # of each pitch class that its peaks may be
 MIDDLE_C_HZ = 261.6255653  # at 440 Hz: bin 0 of the profile is C
 A_INDEX = 9  # Essentia's Key wants bin 0 to be A
 # Of Essentia's profiles this one found all keys of cadences and of rendered pieces whose notes are known, without the
@@ -136,6 +136,7 @@ def mean_hpcp(sound: Audio) -> np.ndarray | None:
         maxFrequency=highest,
         weightType="cosine",
         nonLinear=False,
+        bandPreset=False,  # it would normalise below and above 500 Hz apart, and transposing would change the balance
         normalized="unitMax",
     )
     profiles, energies = [], []
