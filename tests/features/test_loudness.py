@@ -135,3 +135,10 @@ def test_each_stem_has_its_own_values():
     assert values["lufs_bass"] == pytest.approx(-30, abs=0.1)
     assert values["lufs_vocals"] == pytest.approx(-65, abs=0.1)
     assert values["lufs_drums"] is None and values["lra_drums"] is None
+
+
+def test_filtering_in_parts_does_not_show(monkeypatch):
+    noise = np.random.default_rng(3).uniform(-1, 1, (2, 2 * 44100 + 17)).astype(np.float32)
+    whole = loudness.step_powers(noise, 44100)
+    monkeypatch.setattr(loudness, "FILTER_STEPS", 3)
+    assert loudness.step_powers(noise, 44100) == pytest.approx(whole, rel=1e-12)

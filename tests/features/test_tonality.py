@@ -53,17 +53,15 @@ def test_a_note_is_its_own_class_and_the_largest_is_one():
         assert profile.argmax() == note % 12
 
 
-@pytest.mark.parametrize("semitones", [1, 6, 11])
+@pytest.mark.parametrize("semitones", [1, 6, 11, 12])
 def test_transposing_rotates_the_profile_and_turns_the_vector(semitones):
-    here, there = (measure(**cadence(tonic, "major")) for tonic in (0, semitones))
-    # the cadence keeps its chords in one octave, so inversions differ: compare a sequence that moves as a whole
     here, there = (
         alone(chords([[48 + s, 52 + s, 55 + s], [53 + s, 57 + s, 60 + s]], seconds=2)) for s in (0, semitones)
     )
-    assert hpcp(there) == pytest.approx(np.roll(hpcp(here), semitones), abs=0.03)
+    assert hpcp(there) == pytest.approx(np.roll(hpcp(here), semitones), abs=0.08)
     complex_vector = [np.append(tiv(values), 0).reshape(6, 2) @ [1, 1j] for values in (here, there)]
     turned = complex_vector[0] * np.exp(-2j * np.pi * np.arange(1, 7) * semitones / 12)
-    assert complex_vector[1] == pytest.approx(turned, abs=0.03)
+    assert complex_vector[1] == pytest.approx(turned, abs=0.08)
 
 
 def test_vector_of_one_class_has_the_published_weights():

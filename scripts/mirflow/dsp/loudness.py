@@ -10,7 +10,8 @@ INTEGRATED_GATE = -10.0  # LU below the loudness of what passes the absolute gat
 RANGE_GATE = -20.0  # LU
 RANGE_PERCENTILES = (10, 95)
 OVERSAMPLING = 4
-CHUNK = 1 << 18  # samples that are oversampled at a time, which bounds memory
+FILTER_STEPS = 100  # that are filtered at a time, which bounds memory
+CHUNK = 1 << 18  # samples that are oversampled at a time, likewise
 
 SURROUND = 1.41  # +1.5 dB
 # Channel orders of WAV and FLAC. Surrounds between 60 and 120 degrees count more, rear ones do not (BS.1770-4,
@@ -74,9 +75,14 @@ def step_powers(samples: np.ndarray, rate: int) -> np.ndarray:
     sections = k_weighting(rate)
     powers = np.zeros(steps)
     for weight, channel in zip(channel_weights(len(samples)), samples, strict=True):
-        if weight:
-            filtered = sosfilt(sections, channel[: edges[-1]].astype(np.float64))
-            powers += weight * np.add.reduceat(np.square(filtered, out=filtered), edges[:-1]) / np.diff(edges)
+        if not weight:
+            continue
+        state = np.zeros((len(sections), 2))
+        for first in range(0, steps, FILTER_STEPS):
+            part = edges[first : first + FILTER_STEPS + 1]
+            filtered, state = sosfilt(sections, channel[part[0] : part[-1]].astype(np.float64), zi=state)
+            sums = np.add.reduceat(np.square(filtered, out=filtered), part[:-1] - part[0])
+            powers[first : first + FILTER_STEPS] += weight * sums / np.diff(part)
     return powers
 
 

@@ -6,12 +6,12 @@ from mirflow.audio import Audio
 from mirflow.dsp import pitch_class, spectrum
 from mirflow.registry import Feature, Field
 
-FRAME = 4096  # samples at 44.1 kHz
-HOP = 2048  # samples at 44.1 kHz
+FRAME = 8820  # samples at 44.1 kHz: 0.2 s, which tells low semitones apart
+HOP = FRAME // 2
 LOWEST, HIGHEST = 40.0, 5000.0  # Hz, of the spectral peaks
 MAX_PEAKS = 100
 PEAK_THRESHOLD = 1e-5  # of the frame's largest magnitude
-HARMONICS = 4  # of each pitch class that its peaks may be
+HARMONICS = 8  # of each pitch class that its peaks may be
 MIDDLE_C_HZ = 261.6255653  # at 440 Hz: bin 0 of the profile is C
 A_INDEX = 9  # Essentia's Key wants bin 0 to be A
 # Of Essentia's profiles this one found all keys of cadences and of rendered pieces whose notes are known, without the
@@ -20,6 +20,14 @@ KEY_PROFILE = "bgate"
 NATURALS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 ACCIDENTALS = {"": 0, "#": 1, "b": -1}
 TIV_WEIGHTS = np.array([3, 8, 11.5, 15, 14.5, 7.5])  # of k = 1 ... 6, for audio
+TIV_INTERVALS = (  # what each k measures, and how far music goes on either side
+    ("chromaticity", 0.1),
+    ("dyads", 0.4),
+    ("triads", 0.7),
+    ("diminished quality", 0.7),
+    ("diatonicity", 1),
+    ("whole-tone quality", 0.5),
+)
 
 _SILENCE = "in silence, or without a spectral peak"
 
@@ -44,15 +52,13 @@ FEATURE = Feature(
                 f"tiv_{index}",
                 "1",
                 bounds=(-1, 1),
-                range=(-0.8, 0.8),
+                range=(-largest, largest),
                 meaning=f"tonal interval vector, {part} part of k = {k}: {interval}; L2 norm of all is 1",
                 undefined=_SILENCE + ", or all pitch classes alike",
             )
-            for index, (k, part, interval) in enumerate(
-                (k, part, interval)
-                for k, interval in enumerate(
-                    ("chromaticity", "dyads", "triads", "diminished quality", "diatonicity", "whole tones"), start=1
-                )
+            for index, (k, interval, largest, part) in enumerate(
+                (k, interval, largest, part)
+                for k, (interval, largest) in enumerate(TIV_INTERVALS, start=1)
                 for part in (("real", "imaginary") if k < 6 else ("real",))
             )
         ),
@@ -136,6 +142,7 @@ def mean_hpcp(sound: Audio) -> np.ndarray | None:
         maxFrequency=highest,
         weightType="cosine",
         nonLinear=False,
+        bandPreset=False,  # it would normalise below and above 500 Hz apart, and transposing would change the balance
         normalized="unitMax",
     )
     profiles, energies = [], []
