@@ -6,7 +6,7 @@
 
 LIBRARY ?= demo
 RESULTS ?= results
-JOBS    ?= all
+JOBS    ?= $(shell nproc)
 PYTHON  ?= python3
 export LIBRARY RESULTS JOBS
 

@@ -34,7 +34,10 @@ rule all:
 onstart:
     gc.freeze()
     gc.enable()
-    progress.start(RESULTS, LIBRARY)
+    try:
+        progress.start(RESULTS, LIBRARY)
+    except MirflowError as error:
+        raise WorkflowError(str(error))
 
 
 onsuccess:

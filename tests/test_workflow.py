@@ -1,5 +1,6 @@
 """The whole workflow, end to end, on real audio files: good ones, strange ones and bad ones."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -265,6 +266,16 @@ def test_bad_settings_end_the_run_before_it_starts(project, tmp_path, config, me
     refused = run_snakemake(cwd=project, **({"library": tmp_path, "results": tmp_path / "r"} | config))
     assert refused.returncode != 0 and message in refused.stdout
     assert not (tmp_path / "r").exists()
+
+
+def test_two_runs_on_the_same_results_do_not_meet(project, library, tmp_path):
+    claimed = tmp_path / "r/.mirflow/lock"
+    claimed.parent.mkdir(parents=True)
+    with claimed.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        refused = run_snakemake(cwd=project, library=library / "Song one.flac", results=tmp_path / "r")
+    assert refused.returncode != 0 and "another run is at work on these results" in refused.stdout
+    assert not (tmp_path / "r/Song one").exists()
 
 
 def test_nothing_of_the_music_was_changed(first, library):

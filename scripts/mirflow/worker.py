@@ -19,6 +19,9 @@ import sys
 import time
 from dataclasses import dataclass, field
 
+# The client, scripts/warm.py: it cannot import the package, so the package imports it.
+from warm import alive, start_time
+
 IDLE = 600  # seconds without a request or a running child after which the worker ends
 IDLE_CLUSTER = 60  # the same inside a cluster's job, where no process is known to live as long as the job
 TICK = 1.0  # seconds between looks at whether the run is still there
@@ -228,21 +231,6 @@ class Worker:
         with contextlib.suppress(FileNotFoundError):
             if os.stat(self.path).st_ino == self.inode:
                 os.unlink(self.path)
-
-
-def alive(run: str) -> bool:
-    """Whether the process "pid:start time" still runs; a later process with its number does not count."""
-    pid, _, began = run.partition(":")
-    return start_time(int(pid)) == began
-
-
-def start_time(pid: int) -> str:
-    """Return when a process started, in the kernel's ticks, or "" when there is none."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[19].decode()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
 
 
 def identity() -> str:
