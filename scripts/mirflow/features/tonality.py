@@ -14,8 +14,8 @@ PEAK_THRESHOLD = 1e-5  # of the frame's largest magnitude
 HARMONICS = 8  # of each pitch class that its peaks may be
 MIDDLE_C_HZ = 261.6255653  # at 440 Hz: bin 0 of the profile is C
 A_INDEX = 9  # Essentia's Key wants bin 0 to be A
-# Of Essentia's profiles this one found all keys of cadences and of rendered pieces whose notes are known, without the
-# triads that `usePolyphony` adds to it: they drew cadences to the subdominant.
+# Of Essentia's profiles this one was right most often: on full cadences in three timbres always, on rendered pieces
+# whose notes are known in 7 of 8. The triads that `usePolyphony` adds to a profile drew cadences to the subdominant.
 KEY_PROFILE = "bgate"
 NATURALS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 ACCIDENTALS = {"": 0, "#": 1, "b": -1}
