@@ -145,10 +145,11 @@ def depth(high: np.ndarray) -> float | None:
     sums = np.stack([np.ones(len(hertz)), hertz], axis=1)
     below_2000 = _power_spectra(_three_times(high, 2000, "lowpass"), window, 1024)
     moments = np.concatenate([part @ sums for part in below_2000])
-    heard = power > 0.001  # -60 dB; quieter frames count as 0
-    if not heard.any() or moments[heard, 0].min() <= 0:
+    if power.sum() <= 0:
         return None
-    centroid = min(2000, (moments[heard, 1] / moments[heard, 0] * power[heard]).sum() / power.sum())
+    heard = power > 0.001  # -60 dB; quieter frames count as 0
+    centroids = np.divide(moments[:, 1], moments[:, 0], out=np.zeros(len(power)), where=heard & (moments[:, 0] > 0))
+    centroid = min(2000, centroids @ power / power.sum())
     ratio = power_below[heard].sum() / power.sum()
 
     envelope = timbral_onsets.envelope(high, 0.2)
@@ -190,18 +191,19 @@ def booming(loud: Loudness) -> float | None:
     return _score([43.67402696195865, -10.90054738389845, 26.836530575185435], np.log10([boom, level]))
 
 
-def warmth(samples: np.ndarray, envelope: np.ndarray, loud: Loudness) -> float | None:
+def warmth(samples: np.ndarray, envelope: np.ndarray, loud: Loudness, top_hz: float) -> float | None:
     """Predict warmth from the loudness at 1-4 and 8-24 Bark and, per note: the spectral centroid, how straight the
     spectrum falls on a log-log scale above 3.5 times the lowest partial, and the energy from that partial to 260 Hz.
 
     envelope : `timbral_onsets.envelope` of the mix, falling in 0.1 s
+    top_hz : where the fall of the spectrum ends; beyond it, a resampler's filter would be all that counts
     """
     onsets = timbral_onsets.onsets(envelope, timbral_onsets.strength(samples), earliest=4096)
     if len(onsets) == 1:
         onsets = [0]
     levels, ratios, centroids, straightness = [], [], [], []
     hertz = np.fft.rfftfreq(8192, 1 / RATE)
-    below_260 = np.searchsorted(hertz, 260, side="right")
+    below_260, top = np.searchsorted(hertz, [260, top_hz], side="right")
     for begin, end in zip(onsets, [*onsets[1:], None], strict=True):
         note = samples[begin:end]
         spectrum = _note_spectrum(note)
@@ -214,7 +216,7 @@ def warmth(samples: np.ndarray, envelope: np.ndarray, loud: Loudness) -> float |
         ratios.append(spectrum[first:below_260].sum() / spectrum.sum() if partial < 260 else 0.0)
         centroids.append(spectrum @ hertz / spectrum.sum())
         region = np.searchsorted(hertz, min(3.5 * partial, 12000), side="right")
-        straightness.append(_straightness(hertz[region:], spectrum[region:]))
+        straightness.append(_straightness(hertz[region:top], spectrum[region:top]))
     if not levels:
         return None
     return _score(
@@ -261,6 +263,8 @@ def roughness(samples: np.ndarray) -> float | None:
             yield np.abs(rfft(views[starts[at : at + CHUNK]].astype(np.float32) * window, 4096))
 
     loudest = max(part.max() for part in spectra())
+    if loudest <= 0:
+        return None
     total = sum(frame_roughness(part, loudest, 0.01, RATE / 4096).sum() for part in spectra())
     mean = total / count
     return 0.0 if mean < 0.01 else _score([13.98779569, 48.97606571545886], [np.log10(mean)])

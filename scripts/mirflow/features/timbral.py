@@ -4,6 +4,7 @@ from mirflow.audio import Audio, resample
 from mirflow.registry import Feature, Field
 
 SHORTEST = 4096  # samples at 44.1 kHz: a window of the loudness model
+KEPT_HZ = 21000  # of a mix that was resampled from more than 44.1 kHz
 OPEN = (-1000, 200)  # regressions on logarithms: music lies in 0 ... 100, but they are open below
 UNHEARD = "where nothing is above -70 LUFS, or shorter than"
 
@@ -112,7 +113,8 @@ def measure(full_mix: Audio) -> dict[str, float | None]:
         envelope = timbral_onsets.envelope(mix, 0.1)
         values["booming"] = timbral.booming(loudness)
         values["sharpness"] = timbral.sharpness(loudness)
-        values["warmth"] = timbral.warmth(mix, envelope, loudness)
+        top_hz = KEPT_HZ if full_mix.rate > timbral.RATE else timbral.RATE / 2
+        values["warmth"] = timbral.warmth(mix, envelope, loudness, top_hz)
         values["hardness"] = timbral.hardness(mix, envelope, loudness)
     audible = timbral.highpass(mix, 20)
     values["brightness"] = timbral.brightness(audible)
