@@ -15,7 +15,17 @@ from mirflow.errors import MirflowError
 from mirflow.registry import STEMS
 
 FORMATS = ("mp3", "flac", "wav", "ogg")
-MPEG_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz, all that MPEG-1, 2 and 2.5 layer III have
+MPEG_RATES = (
+    8000,
+    11025,
+    12000,
+    16000,
+    22050,
+    24000,
+    32000,
+    44100,
+    48000,
+)  # Hz, all that MPEG-1, 2 and 2.5 layer III have
 WRITE_BLOCK = 2**20  # samples a channel
 
 
