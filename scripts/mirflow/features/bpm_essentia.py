@@ -22,6 +22,7 @@ FEATURE = Feature(
                         "anything under five seconds)"),
     ),
     cite="Zapata, Davies & Gómez 2014, Multi-feature beat tracking, IEEE/ACM TASLP 22(4)",
+    backend="essentia-tensorflow",
 )  # fmt: skip
 
 

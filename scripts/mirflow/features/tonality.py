@@ -89,6 +89,7 @@ FEATURE = Feature(
     ),
     cite="Gómez 2006, PhD thesis UPF (HPCP); Bernardes et al. 2016, JNMR 45(4), Ramires et al. 2020, TIV.lib (TIV); "
     "Faraldo et al. 2017 (key profile)",
+    backend="essentia-tensorflow",
 )
 
 
