@@ -2,12 +2,14 @@
 # make test                                             the whole test suite
 # make features                                         renew the README's table of features from the code
 # make bench                                            what each step costs: CPU seconds per minute of audio
+# make chaos ROUNDS=50                                  kill things at random moments and see that nothing is lost
 # make lint                                             what the tests do not look at: style of Python and of the rules
 
 LIBRARY ?= demo
 RESULTS ?= results
 JOBS    ?= $(shell nproc)
 PYTHON  ?= python3
+ROUNDS  ?= 50
 export LIBRARY RESULTS JOBS
 
 VENV := .venv
@@ -15,7 +17,7 @@ BIN  := $(VENV)/bin
 # A value for --config, quoted such that Snakemake takes any file name for what it is: text.
 quoted = "$$($(BIN)/python -c 'import json, os, sys; print(" " + json.dumps(os.environ[sys.argv[1]]) + " ")' $(1))"
 
-.PHONY: run test features bench lint clean
+.PHONY: run test features bench chaos lint clean
 
 run: $(VENV)/base.done
 	@$(BIN)/snakemake -j "$$JOBS" --logger mirflow --config library=$(call quoted,LIBRARY) results=$(call quoted,RESULTS)
@@ -28,6 +30,9 @@ features: $(VENV)/base.done
 
 bench: $(VENV)/base.done
 	@$(BIN)/python -m mirflow bench $(FILES)
+
+chaos: $(VENV)/dev.done
+	@cd tests && ../$(BIN)/python chaos.py $(ROUNDS)
 
 lint: $(VENV)/dev.done
 	$(BIN)/ruff check

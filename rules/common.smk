@@ -34,6 +34,9 @@ pathvars:
     benchmarks=f"{RESULTS}/.mirflow/benchmarks",
 
 
+# Priorities rise from the audio to the .INFO, so that tracks are completed one after the other instead of all at the end,
+# and what several steps of one track read is still in memory.
+
 # With --sdm conda, `python` is that of the rule's environment; without, it is the one that runs Snakemake.
 CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 PYTHON = "python" if CONDA else shlex.quote(sys.executable)

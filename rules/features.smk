@@ -22,6 +22,7 @@ for feature in registry.features():
             f"<logs>/{{parent}}{{name}}/feature_{feature.name}.log",
         benchmark:
             f"<benchmarks>/{{parent}}{{name}}/feature_{feature.name}.jsonl"
+        priority: 40
         conda:
             "../envs/base.yaml"
         params:

@@ -17,6 +17,7 @@ rule info:
         "<logs>/{parent}{name}/info.log",
     benchmark:
         "<benchmarks>/{parent}{name}/info.jsonl"
+    priority: 50
     conda:
         "../envs/base.yaml"
     shell:

@@ -15,6 +15,7 @@ rule beat_activations:
         "<logs>/{parent}{name}/beat_activations.log",
     benchmark:
         "<benchmarks>/{parent}{name}/beat_activations.jsonl"
+    priority: 20
     conda:
         "../envs/base.yaml"
     params:
@@ -33,6 +34,7 @@ rule beats_grid:
         "<logs>/{parent}{name}/beats_grid.log",
     benchmark:
         "<benchmarks>/{parent}{name}/beats_grid.jsonl"
+    priority: 30
     conda:
         "../envs/base.yaml"
     params:
@@ -50,6 +52,7 @@ rule downbeats:
         "<logs>/{parent}{name}/downbeats.log",
     benchmark:
         "<benchmarks>/{parent}{name}/downbeats.jsonl"
+    priority: 30
     conda:
         "../envs/base.yaml"
     params:
@@ -67,6 +70,7 @@ rule onsets:
         "<logs>/{parent}{name}/onsets.log",
     benchmark:
         "<benchmarks>/{parent}{name}/onsets.jsonl"
+    priority: 20
     conda:
         "../envs/base.yaml"
     shell:

@@ -17,6 +17,7 @@ rule stems:
         "<logs>/{parent}{name}/stems.log",
     benchmark:
         "<benchmarks>/{parent}{name}/stems.jsonl"
+    priority: 10
     conda:
         "../envs/base.yaml"
     params:
