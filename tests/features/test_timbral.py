@@ -133,7 +133,7 @@ def test_onsets_are_found_where_the_bursts_begin():
         samples[int(start * RATE) :] += burst[: len(samples) - int(start * RATE)]
     envelope = timbral_onsets.envelope(samples, 0.1)
     found = timbral_onsets.onsets(envelope, timbral_onsets.strength(samples), earliest=512)
-    assert np.array(found) / RATE == pytest.approx(starts[1:], abs=0.03)  # the first has nothing before it
+    assert np.array(found) / RATE == pytest.approx(starts[1:], abs=0.06)  # the first has nothing before it
 
 
 def test_roughness_is_greatest_at_a_fraction_of_a_critical_band():

@@ -39,12 +39,12 @@ def normalised(mono: np.ndarray) -> np.ndarray | None:
     """Return mono [n] at -24 LUFS, or at a peak of 1 when that is less; None below the absolute gate (-70 LUFS)."""
     import pyloudnorm
 
-    shortest = np.pad(mono, (0, max(0, int(0.4 * RATE) - len(mono))))
-    loudness = pyloudnorm.Meter(RATE).integrated_loudness(shortest)
+    missing = int(0.4 * RATE) - len(mono)  # of the meter's block
+    loudness = pyloudnorm.Meter(RATE).integrated_loudness(np.pad(mono, (0, missing)) if missing > 0 else mono)
     if not np.isfinite(loudness):
         return None
-    gained = mono * 10 ** ((LOUDNESS - loudness) / 20)
-    return gained / max(1.0, np.abs(gained).max())
+    gain = 10 ** ((LOUDNESS - loudness) / 20)
+    return mono * min(gain, 1 / max(mono.max(), -mono.min()))
 
 
 def highpass(samples: np.ndarray, hertz: float) -> np.ndarray:
@@ -88,16 +88,15 @@ def brightness(high: np.ndarray) -> float | None:
                   [np.log10(above_2000 / power), np.log10(centroid)])  # fmt: skip
 
 
-def hardness(samples: np.ndarray, envelope: np.ndarray, loud: Loudness) -> float | None:
+def hardness(padded: np.ndarray, envelope: np.ndarray, loud: Loudness) -> float | None:
     """Predict hardness from the attacks (bandwidth, spectral centroid, strength, time) and from the mix (loudness at
     7-14 Bark, percussive share).
 
-    envelope : `timbral_onsets.envelope` of the mix, falling in 0.1 s
+    padded : the mix after `PAD` samples of silence
+    envelope : `timbral_onsets.envelope` of `padded`, falling in 0.1 s
     """
     level = _average(loud.specific @ _bell(70, 140), loud.rms)
-    share = percussive_share(samples)
-    padded = np.concatenate([np.zeros(PAD), samples])
-    envelope = np.concatenate([np.zeros(PAD), envelope])
+    share = percussive_share(padded[PAD:])
     strength = timbral_onsets.strength(padded)
     onsets = timbral_onsets.onsets(envelope, strength, earliest=4096)
     if len(onsets) == 1:
@@ -137,7 +136,7 @@ def depth(high: np.ndarray) -> float | None:
     """
     if not high.any():
         return None
-    high = high / np.abs(high).max()
+    high = high / max(high.max(), -high.min())
     window = _hamming(4096)
     power = _frame_power(high, window, 1024)
     power_below = _frame_power(_three_times(high, 500, "lowpass"), window, 1024)
@@ -284,8 +283,7 @@ def percussive_share(samples: np.ndarray) -> float:
 
     frames, window = timbral_onsets.frames(samples)
     mirrored = np.pad(np.arange(len(frames)), 15, mode="symmetric")
-    summed = np.zeros((len(frames) + 3, 512), np.float32)  # overlap-add, in hops
-    weight = np.zeros((len(frames) + 3, 512), np.float32)
+    hits = np.zeros((len(frames) + 3, 512), np.float32)  # the percussive part by overlap-add, in hops
     for at in range(0, len(frames), CHUNK):
         spectra = rfft(frames[mirrored[at : at + CHUNK + 30]] * window)
         magnitude = np.abs(spectra)
@@ -296,11 +294,18 @@ def percussive_share(samples: np.ndarray) -> float:
         spectra *= np.divide(percussive, both, out=np.full_like(both, 0.5), where=both > 0)
         signals = irfft(spectra) * window
         for hop in range(4):
-            summed[at + hop : at + hop + len(signals)] += signals[:, hop * 512 : (hop + 1) * 512]
-            weight[at + hop : at + hop + len(signals)] += window[hop * 512 : (hop + 1) * 512] ** 2
-    hits = summed[2:-2] / weight[2:-2]  # without the mirrored ends
-    rest = samples[: hits.size].reshape(-1, 512) - hits
-    energies = [np.einsum("hn,hn->h", part, part, dtype=float) for part in (hits, rest)]
+            hits[at + hop : at + hop + len(signals)] += signals[:, hop * 512 : (hop + 1) * 512]
+    weights = window.reshape(4, 512) ** 2
+    hits = hits[2:-2]  # without the mirrored ends, whose hops lack one frame
+    hits[0] *= weights.sum(axis=0) / weights[:3].sum(axis=0)
+    hits[-1] *= weights.sum(axis=0) / weights[1:].sum(axis=0)
+    hits /= weights.sum(axis=0)
+    whole = samples[: hits.size].reshape(-1, 512)
+    energies = np.empty((2, len(hits)))
+    for at in range(0, len(hits), CHUNK):
+        part = hits[at : at + CHUNK].astype(float)
+        for energy, signal in zip(energies, (part, whole[at : at + CHUNK] - part), strict=True):
+            energy[at : at + CHUNK] = np.einsum("hn,hn->h", signal, signal)
     hits_rms, rest_rms = (np.sqrt(energy[:-1] + energy[1:]).sum() for energy in energies)
     return float(hits_rms / (hits_rms + rest_rms)) if hits_rms + rest_rms > 0 else 0.0
 

@@ -19,7 +19,7 @@ def envelope(samples: np.ndarray, decay_seconds: float) -> np.ndarray:
     """Return the sample-and-hold envelope [n]: no attack time, 10 ms hold, peak to 0 in `decay_seconds`."""
     from mirflow.dsp.timbral_kernels import sample_and_hold
 
-    return sample_and_hold(samples, np.abs(samples).max() / (decay_seconds * RATE), RATE // 100)
+    return sample_and_hold(samples, max(samples.max(), -samples.min()) / (decay_seconds * RATE), RATE // 100)
 
 
 def frames(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
