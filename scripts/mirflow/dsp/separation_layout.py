@@ -4,7 +4,7 @@ import numpy as np
 
 HALF_POWER = np.float32(np.sqrt(0.5))
 
-# How much of each channel goes to left and right, channels in the order of WAVE and FLAC files. ITU-R BS.775-4, annex 4:
+# How much of each channel goes to left and right, channels in the order of WAVE and FLAC files. ITU-R BS.775-4:
 # centre and surrounds at -3 dB, no low-frequency effects. Back centre (6.1) is a surround shared by both sides.
 _L, _R, _C, _LFE = (1, 0), (0, 1), (HALF_POWER, HALF_POWER), (0, 0)
 _LS, _RS, _CS = (HALF_POWER, 0), (0, HALF_POWER), (HALF_POWER / 2**0.5, HALF_POWER / 2**0.5)
