@@ -1,14 +1,14 @@
 """Four stems by signal processing alone: no model, no download.
 
-Each stem has a power model in the short-time spectrum of mid (L+R) and side (L-R), and one Wiener filter at the end divides
-the mix by the models, so that the stems add up to it. What the models rest on:
+Each stem has a power model in the short-time spectrum of mid (L+R) and side (L-R), and one Wiener filter at the end
+divides the mix by the models, so that the stems add up to it. What the models rest on:
 
-- Drums are smooth over frequency, pitched sounds are smooth over time: medians over either (Fitzgerald 2010), refined once on what
-  the first pass gave to each (kernel additive modelling, Liutkus et al. 2014).
-- Kick, snare and bass sit in the middle; accompaniment is spread. A spread sound has about as much power in the side as in the
-  mid, so the side says how much of the mid is spread (Avendano & Jot 2004, in powers).
-- Bass is the lowest voice of the middle: its fundamental is tracked, and it owns the partials of that, as far as they are in
-  proportion to its usual spectrum.
+- Drums are smooth over frequency, pitched sounds are smooth over time: medians over either (Fitzgerald 2010), refined
+  once on what the first pass gave to each (kernel additive modelling, Liutkus et al. 2014).
+- Kick, snare and bass sit in the middle; accompaniment is spread. A spread sound has about as much power in the side as
+  in the mid, so the side says how much of the mid is spread (Avendano & Jot 2004, in powers).
+- Bass is the lowest voice of the middle: its fundamental is tracked, and it owns the partials of that, as far as they
+  are in proportion to its usual spectrum.
 - Below the lowest note of any bass there is no instrument, and far up there is little pitched sound.
 
 Mono is the case without any side. Surround sound is analysed folded down to stereo.
@@ -178,8 +178,8 @@ def stem_gains(mid_side: np.ndarray, rate: int, hop: int) -> dict[str, tuple[np.
 def track_bass(mid_side: np.ndarray, rate: int, hop: int, frames: int) -> np.ndarray:
     """Return the fundamental of the lowest voice in the middle, Hz, for every frame.
 
-    The salience of a pitch is the weighted sum of the compressed amplitudes at its partials, less half of those between them (which
-    tells a pitch from the octave below); the path through it costs less the smaller its steps are (Viterbi).
+    The salience of a pitch is the weighted sum of the compressed amplitudes at its partials, less half of those between
+    them (which tells a pitch from the octave below); the path costs less the smaller its steps are (Viterbi).
     """
     size = 8 * hop  # twice the frame: partials 30 Hz apart
     bins = min(int(BASS_NOTES[1] * (TRACK_PARTIALS + 1) * size / rate) + 2, size // 2 + 1)
@@ -218,10 +218,10 @@ def track_bass(mid_side: np.ndarray, rate: int, hop: int, frames: int) -> np.nda
 def bass_share(centre: np.ndarray, frequency: np.ndarray, fundamental: np.ndarray) -> np.ndarray:
     """Return how much of the power in the middle is the bass's: float32 [frame, bin] in [0, 1].
 
-    A bass keeps its timbre: partial k is `usual[k]` dB over the note's level. Whatever is more than 6 dB above that is somebody else
-    on the same frequency.
+    A bass keeps its timbre: partial k is `usual[k]` dB over the note's level. Whatever is more than 6 dB above that is
+    somebody else on the same frequency.
     """
-    frames, bins = centre.shape
+    bins = centre.shape[1]
     width = frequency[1]
     partials = np.arange(1, BASS_PARTIALS + 1)
     at = np.minimum(np.rint(fundamental[:, None] * partials / width).astype(int), bins - 1)  # [frame, partial]
@@ -246,8 +246,8 @@ def bass_share(centre: np.ndarray, frequency: np.ndarray, fundamental: np.ndarra
 def running_median(rows: np.ndarray, size: int) -> np.ndarray:
     """Return the median of `size` (odd) neighbours along each row, edges mirrored: float32 [row, n] → [row, n].
 
-    All rows go through one call on one long line, since the one-dimensional filter is ten times as fast as the general one; the
-    mirrored edges keep the rows apart.
+    All rows go through one call on one long line, since the one-dimensional filter is ten times as fast as the general
+    one; the mirrored edges keep the rows apart.
     """
     from scipy.ndimage import median_filter
 
@@ -261,7 +261,7 @@ def _hann(size: int) -> np.ndarray:
 
 
 def stft(signal: np.ndarray, size: int, hop: int) -> np.ndarray:
-    """Return the short-time spectrum, Hann, frames centred on multiples of `hop`: float32 [n] → complex64 [frame, bin]."""
+    """Return the short-time spectrum, Hann frames around multiples of `hop`: float32 [n] → complex64 [frame, bin]."""
     from scipy.fft import rfft
 
     frames = -(-len(signal) // hop) + 1
@@ -271,7 +271,7 @@ def stft(signal: np.ndarray, size: int, hop: int) -> np.ndarray:
 
 
 def istft(spectrum: np.ndarray, hop: int, length: int) -> np.ndarray:
-    """Invert `stft` with a frame of four hops: complex64 [frame, bin] → float32 [length], least squares for masked spectra."""
+    """Invert `stft` (least squares) with a frame of four hops: complex64 [frame, bin] → float32 [length]."""
     from scipy.fft import irfft
 
     size = 2 * (spectrum.shape[1] - 1)
