@@ -251,7 +251,7 @@ def frame_roughness(spectra: np.ndarray, loudest: float, contrast: float, bin_hz
             steepness = 0.24 / (0.0207 * frequency[i] + 18.96)
             for j in range(i + 1, len(bins)):
                 distance = steepness * (frequency[j] - frequency[i])
-                if distance > 10:  # e^-35: nothing any more
+                if distance > 6:  # e^-21: nothing any more
                     break
                 beating = np.exp(-3.51 * distance) - np.exp(-5.75 * distance)
                 louder = i if spectrum[bins[i]] > spectrum[bins[j]] else j
