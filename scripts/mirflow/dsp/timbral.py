@@ -141,7 +141,7 @@ def depth(high: np.ndarray) -> float | None:
     power = _frame_power(high, window, 1024)
     power_below = _frame_power(_three_times(high, 500, "lowpass"), window, 1024)
     hertz = np.fft.rfftfreq(4096, 1 / RATE)
-    sums = np.stack([np.ones(len(hertz)), hertz], axis=1)
+    sums = np.stack([np.ones(len(hertz)), hertz], axis=1).astype(np.float32)
     below_2000 = _power_spectra(_three_times(high, 2000, "lowpass"), window, 1024)
     moments = np.concatenate([part @ sums for part in below_2000])
     if power.sum() <= 0:
@@ -480,10 +480,11 @@ def _peaks(curve: np.ndarray, contrast: float) -> np.ndarray:
 
 
 def _three_times(samples: np.ndarray, hertz: float, kind: str) -> np.ndarray:
-    from scipy.signal import butter, sosfilt
+    from scipy.signal import butter
 
-    section = butter(2, hertz, kind, fs=RATE, output="sos")
-    return sosfilt(np.tile(section, (3, 1)), samples)
+    from mirflow.dsp.timbral_kernels import filter_three_times
+
+    return filter_three_times(*butter(2, hertz, kind, fs=RATE), samples)
 
 
 def _hamming(size: int) -> np.ndarray:
@@ -512,14 +513,14 @@ def _power_spectra(samples: np.ndarray, window: np.ndarray, hop: int) -> Iterato
     """Yield one-sided power spectra [frame, bin] of frames less their mean; a sine of amplitude 1 peaks at 1/2."""
     from scipy.fft import rfft
 
-    window = window.astype(np.float32)
+    scaled = (window * np.sqrt(2) / window.sum()).astype(np.float32)
     views = np.lib.stride_tricks.sliding_window_view(samples.astype(np.float32), len(window))[::hop]
     for at in range(0, len(views), CHUNK):
         part = views[at : at + CHUNK]
-        spectra = rfft((part - part.mean(axis=1, keepdims=True)) * window)
+        spectra = rfft((part - part.mean(axis=1, keepdims=True)) * scaled)
         power = spectra.real**2 + spectra.imag**2
-        power[:, 1:-1] *= 2
-        yield power / window.sum() ** 2
+        power[:, [0, -1]] /= 2  # have no negative frequency
+        yield power
 
 
 def _score(coefficients: list[float], metrics: list[float] | np.ndarray) -> float:

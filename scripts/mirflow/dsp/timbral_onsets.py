@@ -7,7 +7,7 @@ import numpy as np
 RATE = 44100  # Hz
 HOP = 512  # samples
 FFT = 2048  # samples
-TOP_HZ = 11025  # of the mel bands: what librosa used when the models were fitted (before 0.7)
+TOP_HZ = 11025  # of the mel bands, as in librosa 0.6, with which the models were fitted; today it is 22050
 LOOK_BACK = 882  # samples, 20 ms
 HYSTERESIS = 13230  # samples, 300 ms
 SEPARATION = 4410  # samples, 100 ms
