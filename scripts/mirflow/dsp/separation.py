@@ -29,6 +29,7 @@ LOWEST_NOTE = 25.0  # Hz; below is rumble and offset
 SUSTAIN_FRAMES = 17  # median over time, 0.4 s: longer than a drum hit's core, shorter than a chord
 SMOOTH_LOW_BINS, SMOOTH_BINS = 11, 31  # median over frequency, 120 and 330 Hz: wider than a partial's peak
 SMOOTH_SPLIT = 300.0  # Hz; the body of a kick is itself a peak, which the wide median would erase
+CLOSE_BELOW, CLOSE_HELD = 600.0, 0.7  # Hz, share: partials too close to leave gaps are taken off before that median
 PITCHED_UP_TO = 8000.0  # Hz; half of the sustained power up there counts as noise of cymbals
 DRUM_SIDE = 0.2  # share of side power that smooth spectra keep: drums are narrower than what surrounds them
 CENTRE_SIDE = 0.003  # power of the side over the mid of a sound in the middle (-25 dB)
@@ -151,9 +152,15 @@ def stem_gains(mid_side: np.ndarray, rate: int, hop: int) -> dict[str, tuple[np.
         return np.square(np.concatenate([low, high], axis=1)) * audible
 
     zero = np.zeros_like(side)
-    drum_like, tone_like = (mid, side), (mid, side)
+    held = (CLOSE_HELD * (frequency < CLOSE_BELOW)).astype(np.float32)
+    tone_like = mid, side
     for last in (False, True):
         tone_mid, tone_side = sustained(tone_like[0]), sustained(tone_like[1]) if has_side else zero
+        if not last:
+            drum_like = (
+                np.sqrt(np.maximum(np.square(mid) - held * tone_mid, 0)),
+                np.sqrt(np.maximum(np.square(side) - held * tone_side, 0)),
+            )
         hit_mid, hit_side = smooth(drum_like[0]), smooth(drum_like[1]) if has_side else zero
         drums_mid = np.maximum(hit_mid - hit_side * pitched, 0.1 * hit_mid)
         drums_side = hit_side * (DRUM_SIDE * pitched + 1 - pitched)
