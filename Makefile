@@ -51,7 +51,7 @@ $(VENV)/base.done: envs/base.txt pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r envs/base.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@echo "mirflow: compiling (once)"
-	@$(BIN)/python -m mirflow.warmup
+	@$(BIN)/python -m mirflow warmup
 	@touch $@
 
 $(VENV)/dev.done: $(VENV)/base.done envs/dev.txt

@@ -54,6 +54,3 @@ def _try(step: Callable[[], object]) -> None:
     except Exception:  # noqa: BLE001 - see run
         traceback.print_exc()
 
-
-if __name__ == "__main__":  # when installing: the compiled code is kept on disk
-    run()
