@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from os import PathLike
 from pathlib import Path
@@ -92,7 +92,7 @@ TURN = 50.0  # cost of a change of tempo in nats per natural logarithm of its ra
 ENTRY = 8.0  # nats that a run of beats must earn before it counts: its start, tempo and metre are a choice among thousands
 BARS = {4: 0.5, 3: 0.2, 2: 0.15, 5: 0.05, 6: 0.05, 7: 0.03}  # beats a bar and how often, roughly
 TRUST = 1.2  # nats by which another metrical level must explain the tempo better than the first tracker's own
-PHASE = 1.0  # nats in favour of where the first tracker put its beats
+PHASE = 2.0  # nats in favour of where the first tracker put its beats
 ONSET = 0.5  # nats that an onset of usual strength adds: it decides within the width of a tick
 SILENCE_DB = 60  # below the loudest moment
 PATIENCE = 2.0  # s of silence that the beat outlasts: a break, not an end
@@ -110,8 +110,6 @@ def activations(full_mix: Audio, stems: dict[str, Audio]) -> Activations:
     full_mix : the whole track
     stems : not heard by this backend
     """
-    from scipy.ndimage import maximum_filter1d, uniform_filter1d
-
     rate = beat_onsets.FRAME_RATE
     mono = full_mix.mono()
     samples = audio.resample(mono, full_mix.rate, beat_onsets.RATE)
@@ -121,8 +119,24 @@ def activations(full_mix: Audio, stems: dict[str, Audio]) -> Activations:
     if len(first) < FEWEST:
         return Activations(np.full(len(flux), FLOOR, np.float32), np.full(len(flux), FLOOR / 2, np.float32), rate)
 
+    found = interpret(first, flux, beat_onsets.semitones(samples))
+    beat = np.where(_sounding(samples, len(flux)), found.beat, np.float32(FLOOR))
+    return replace(found, beat=beat, downbeat=np.minimum(found.downbeat, beat))
+
+
+def interpret(first: np.ndarray, flux: np.ndarray, semitones: np.ndarray) -> Activations:
+    """Judge a first grid by what repeats and what changes around it.
+
+    Parameters
+    ----------
+    first : seconds, ascending, at least `FEWEST`
+    flux : onset strength in bands, each over its root mean square, float32 [frame, band] at `beat_onsets.FRAME_RATE`
+    semitones : levels of notes, float32 [frame / 4, note]
+    """
+    from scipy.ndimage import maximum_filter1d, uniform_filter1d
+
+    rate = beat_onsets.FRAME_RATE
     weights = _weights()
-    semitones = beat_onsets.semitones(samples)
     frames, step = beat_tempo.intervals(rate), round(beat_tempo.STEP * rate) / rate
     tempo = beat_tempo.evidence(beat_tempo.envelopes(flux, semitones, rate), frames, rate, weights["tempo"])
     best = None
@@ -139,14 +153,13 @@ def activations(full_mix: Audio, stems: dict[str, Audio]) -> Activations:
     described = beat_metre.describe(ticks, flux, semitones, rate, tempo, frames, step)
     place, down = (np.interp(times, ticks, judged) for judged in beat_metre.judge(described, weights))
     strength = flux.sum(axis=1)
-    usual = 2 * np.sqrt(uniform_filter1d(strength**2, round(8 * rate))) + 1e-6
+    usual = 2 * np.sqrt(np.maximum(uniform_filter1d(strength**2, round(8 * rate)), 1e-12))
     onset = np.clip(4 * maximum_filter1d(strength, 3) / usual - 1, -1.5, 3)
     period = np.interp(times, grid[:-1], np.diff(grid))
     nearest = np.abs(times - first[np.clip(np.searchsorted(first, times), 0, len(first) - 1)])
     nearest = np.minimum(nearest, np.abs(times - first[np.clip(np.searchsorted(first, times) - 1, 0, len(first) - 1)]))
     agreed = PHASE * np.clip(1 - nearest / (period / 8), 0, None)
     odds = place + agreed + ONSET * onset
-    odds[~_sounding(samples, len(flux))] = -np.inf
     beat = 1 / (1 + np.exp(-odds))
     curve = period[:: round(beat_tempo.STEP * rate)]
     near = -0.5 * (np.log(frames[None] / rate / curve[:, None]) / 0.1) ** 2
@@ -198,7 +211,8 @@ def decode(found: Activations) -> Grid:
     if not len(found.beat):
         return Grid(np.zeros(0), np.zeros(0, np.int64))
     beat = _log_odds(found.beat)
-    down = _log_odds(found.downbeat / np.maximum(found.beat, FLOOR))  # given a beat
+    # given a beat; less the rate of downbeats, which the bars of the model state once more (one beat in four is usual)
+    down = _log_odds(found.downbeat / np.maximum(found.beat, FLOOR)) + np.float32(np.log(3))
     at, positions, _, _ = beat_viterbi.best_path(
         beat,
         down,
