@@ -1,4 +1,4 @@
-"""What the music does on and between the beats of a first grid: where in its period the beat is, and where the bar begins."""
+"""Where in its period the beat is, and where the bar begins: what the music does on and between beats."""
 
 import numpy as np
 
@@ -107,4 +107,3 @@ def _log_sum(values: np.ndarray, reach: int) -> np.ndarray:
     """Return the logarithm of the sum of exponentials over `reach` ticks on both sides."""
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(values, reach, constant_values=-np.inf), 2 * reach + 1)
     return np.logaddexp.reduce(windows, axis=1)
-

@@ -15,7 +15,7 @@ def intervals(frame_rate: float) -> np.ndarray:
 
 
 def novelty(levels: np.ndarray, width: int) -> np.ndarray:
-    """Return cosine distances between the means of `levels` [frame, bin] over `width` frames before and after a frame."""
+    """Return cosine distances between the means of `levels` [frame, bin] `width` frames before and after a frame."""
     total = np.concatenate([np.zeros((1, levels.shape[1])), np.cumsum(levels, axis=0, dtype=np.float64)])
     at = np.arange(len(levels))
     before = total[at] - total[np.maximum(at - width, 0)]
@@ -65,7 +65,7 @@ def correlations(rows: np.ndarray, frame_rate: float, window: float, reach: floa
 
 
 def features(rows: np.ndarray, frames: np.ndarray, frame_rate: float) -> np.ndarray:
-    """Return what is known about each interval in `frames`, float32 [moment, interval, feature], one moment a `STEP`."""
+    """Return how each of the intervals `frames` repeats, float32 [moment, interval, feature], one moment a `STEP`."""
     lags = frames[:, None] * RATIOS
     out = []
     for window, reach in WINDOWS:
@@ -100,14 +100,31 @@ def changes(semitones: np.ndarray, at: np.ndarray, span: int) -> tuple[np.ndarra
     return out[0], out[1]
 
 
-def evidence(rows: np.ndarray, frames: np.ndarray, frame_rate: float, weights: np.ndarray) -> np.ndarray:
-    """Return the log probability that the beat is each of the intervals `frames`, float32 [moment, interval].
+def evidence(described: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the log probability that the beat is each of the intervals, float32 [moment, interval].
 
-    Log-linear in `features`, so that what counts is which multiples and parts of an interval also repeat, in which
-    bands; `weights` [feature].
+    Log-linear, so that what counts is which multiples and parts of an interval also repeat, in which bands.
+
+    Parameters
+    ----------
+    described : float32 [moment, interval, feature] of `features`
+    weights : float32 [feature]
     """
-    score = features(rows, frames, frame_rate) @ weights
+    score = described @ weights
     return score - np.logaddexp.reduce(score, axis=1)[:, None]
+
+
+def pulse(described: np.ndarray, moments: np.ndarray, columns: np.ndarray) -> float:
+    """Return how much the onsets repeat after one and after two beats: mean autocorrelation, at most 1, 0 for noise.
+
+    Parameters
+    ----------
+    described : float32 [moment, interval, feature] of `features`
+    moments, columns : int64 [beat], which moment and which interval a beat belongs to
+    """
+    repeats = [list(RATIOS).index(beats) * len(PAIRS) + PAIRS.index((3, 3)) for beats in (1, 2)]
+    near = np.clip(columns[:, None] + np.arange(-1, 2), 0, described.shape[1] - 1)
+    return float(described[moments[:, None], near][:, :, repeats].max(axis=1).mean())
 
 
 def nearest(frames: np.ndarray, gaps: np.ndarray) -> np.ndarray:

@@ -7,22 +7,22 @@ ENTRY = 255  # back-pointer of a beat that opens a segment
 
 
 @numba.njit(cache=True)
-def best_path(beat, down, tempo, window, intervals, weight, prior, bars, bar_prior, turn, entry):
+def best_path(beat, down, tempo, window, intervals, prior, bars, bar_prior, turn, entry):
     """Find the best sequence of beats under the bar-pointer model of Krebs, Böck & Widmer (2015).
 
-    In that model tempo changes only at beats, so the path between two beats is one straight line and the search can step
-    from beat to beat (the model's semi-Markov form, the same optimum): a state is the time of a beat, the interval that
-    led to it and its position in the bar. The penalty of a change of tempo is a distance on the line of intervals, so
-    its maximum over all earlier intervals takes two sweeps. A state "no beats" stands for music without a pulse.
+    In that model tempo changes only at beats, so the path between two beats is one straight line and the search can
+    step from beat to beat (the model's semi-Markov form, the same optimum): a state is the time of a beat, the interval
+    that led to it and its position in the bar. The penalty of a change of tempo is a distance on the line of
+    intervals, so its maximum over all earlier intervals takes two sweeps. A state "no beats" stands for music without a
+    pulse.
 
     Parameters
     ----------
     beat : float32 [frame], log odds of a beat in the frame
     down : float32 [frame], log odds of a downbeat, given a beat
-    tempo : float32 [window, interval], evidence for an interval, in nats a second (of frames of 1/`window` windows)
+    tempo : float32 [window, interval], evidence for an interval, in nats a frame
     window : frames a window of `tempo`
     intervals : int64 [interval], ascending, frames between beats
-    weight : float32 [interval], factor for the evidence of a beat that ends such an interval
     prior : float32 [interval], log probability of a first interval
     bars : int64 [metre], beats a bar
     bar_prior : float32 [metre], log probability of a metre
@@ -70,7 +70,7 @@ def best_path(beat, down, tempo, window, intervals, weight, prior, bars, bar_pri
                     if arrived > value[i]:
                         value[i] = arrived
                         back[t, state, i] = source[slot, state, i]
-                value[i] += beat[t] * weight[i] + extra
+                value[i] += beat[t] + extra
                 origin[i] = i
                 if value[i] > best:
                     best, best_state, best_interval = value[i], state, i
