@@ -65,6 +65,16 @@ def test_stems_have_the_shape_of_the_mix_and_add_up_to_it(rate, channels, second
     assert np.abs(sum(parts.values()) - mix).max() < 1e-6
 
 
+@pytest.mark.parametrize(("vibrato", "found"), [(0, False), (40, True)])
+def test_a_voice_is_what_does_not_hold_its_pitch(vibrato, found):
+    time = np.arange(4 * RATE) / RATE
+    cents = vibrato * np.sin(2 * np.pi * 5.5 * time)
+    phase = 2 * np.pi * np.cumsum(330 * 2 ** (cents / 1200)) / RATE
+    voice = np.tile(sum(0.2 / k * np.sin(k * phase) for k in range(1, 6)), (2, 1)).astype(np.float32)
+    vocals = stems.separate(Audio(voice, RATE))["vocals"]
+    assert (sdr(voice, vocals) > 6) if found else not vocals.any()
+
+
 def test_silence_stays_silence():
     assert not any(part.any() for part in stems.separate(Audio(np.zeros((2, RATE), np.float32), RATE)).values())
 

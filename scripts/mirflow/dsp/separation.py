@@ -9,6 +9,8 @@ divides the mix by the models, so that the stems add up to it. What the models r
   in the mid, so the side says how much of the mid is spread (Avendano & Jot 2004, in powers).
 - Bass is the lowest voice of the middle: its fundamental is tracked, and it owns the partials of that, as far as they
   are in proportion to its usual spectrum.
+- Voices never hold a pitch still (Regnier & Peeters 2009, who look for vibrato): what moves in frequency from frame to
+  frame is vocals, if the mix has enough of it to be more than an instrument's vibrato. A string orchestra has as well.
 - Below the lowest note of any bass there is no instrument, and far up there is little pitched sound.
 
 Mono is the case without any side. Surround sound is analysed folded down to stereo.
@@ -24,6 +26,7 @@ NAMES = ("drums", "bass", "other", "vocals")
 FRAME_SECONDS = 4096 / 44100  # resolves bass partials from about 40 Hz on, and still drum hits
 CHUNK_SECONDS = 40.0
 FADE_SECONDS = 1.0
+ANALYSED_UP_TO = 16000.0  # Hz
 LOWEST_NOTE = 25.0  # Hz; below is rumble and offset
 
 SUSTAIN_FRAMES = 17  # median over time, 0.4 s: longer than a drum hit's core, shorter than a chord
@@ -34,6 +37,12 @@ PITCHED_UP_TO = 8000.0  # Hz; half of the sustained power up there counts as noi
 DRUM_SIDE = 0.2  # share of side power that smooth spectra keep: drums are narrower than what surrounds them
 CENTRE_SIDE = 0.003  # power of the side over the mid of a sound in the middle (-25 dB)
 SPREAD = 1.5  # mid over side power of spread sounds: their channels are a little correlated
+
+VOICE_RANGE = (200.0, 4000.0)  # Hz
+VOICE_WANDER = (4.0, 7.0)  # cents a hop: held notes stay below, voices and choirs come above
+WANDER_LIMIT = 15.0  # cents a hop; more is noise, not a note
+WANDER_FRAMES, WANDER_BINS = 17, 9  # neighbourhood that shares one wander, 0.4 s and 97 Hz
+VOICE_SHARE = (0.25, 0.35)  # of the power of all but drums and bass: below, a mix has no vocals; above, it has
 
 BASS_NOTES = (30.0, 260.0)  # Hz, fundamental: B0 to C4
 BASS_STEPS = 24  # pitches an octave
@@ -96,20 +105,22 @@ def _separate_chunk(samples: np.ndarray, rate: int) -> dict[str, np.ndarray]:
     if power == 0:
         return {}
     hop = max(next_fast_len(round(FRAME_SECONDS * rate / 4), real=True), 8)
-    stereo = fold_down(samples) / np.float32(np.sqrt(power))
+    level = np.float32(np.sqrt(power))
+    stereo = fold_down(samples) / level
     mid_side = mid_and_side(stereo) if len(stereo) == 2 else np.concatenate([stereo, np.zeros_like(stereo)])
-    gains = stem_gains(mid_side, rate, hop)
+    spectra = [stft(signal, 4 * hop, hop) for signal in mid_side]
+    gains = stem_gains(mid_side, spectra, rate, hop)
 
     stems = {name: np.empty_like(samples) for name in gains}
     for first, second in _pairs(channels):
-        pair = samples[[first]] if second is None else mid_and_side(samples[[first, second]])
-        for position, signal in enumerate(pair):
-            spectrum = stft(signal, 4 * hop, hop)
-            for name, gain in gains.items():
-                stems[name][second if position else first] = istft(spectrum * gain[position], hop, n)
-        if second is not None:
-            for part in stems.values():
-                part[[first, second]] = mid_and_side(part[[first, second]])
+        members = [first] if second is None else [first, second]
+        if channels > 2:
+            pair = samples[members] / level
+            spectra = [stft(signal, 4 * hop, hop) for signal in (mid_and_side(pair) if len(pair) == 2 else pair)]
+        for name, part in stems.items():
+            signals = [istft(spectra[k] * gains[name][k], hop, n) for k in range(len(members))]
+            part[members] = mid_and_side(np.stack(signals)) if len(signals) == 2 else signals[0]
+            part[members] *= level
     return stems
 
 
@@ -127,15 +138,21 @@ def mid_and_side(pair: np.ndarray) -> np.ndarray:
     return np.stack([pair[0] + pair[1], pair[0] - pair[1]]) * np.float32(np.sqrt(0.5))
 
 
-def stem_gains(mid_side: np.ndarray, rate: int, hop: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def stem_gains(
+    mid_side: np.ndarray, spectra: list[np.ndarray], rate: int, hop: int
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return the Wiener gains of every stem but `other`, for mid and for side: float32 [frame, bin] in [0, 1].
 
     Parameters
     ----------
     mid_side : float32 [2, n] at a root mean square near 1; the side of mono is zero
+    spectra : their short-time spectra, complex64 [frame, bin]
     rate, hop : Hz, samples; the frame is four hops
     """
-    mid, side = (np.abs(stft(signal, 4 * hop, hop)) for signal in mid_side)  # [frame, bin]
+    bins = spectra[0].shape[1]
+    analysed = min(int(ANALYSED_UP_TO * 4 * hop / rate) + 1, bins)
+    spectra = [spectrum[:, :analysed] for spectrum in spectra]
+    mid, side = (np.abs(spectrum) for spectrum in spectra)  # [frame, bin]
     frequency = np.arange(mid.shape[1], dtype=np.float32) * np.float32(rate / (4 * hop))
     pitched = 1 / (1 + np.square(frequency / PITCHED_UP_TO))
     audible = frequency > LOWEST_NOTE
@@ -176,10 +193,62 @@ def stem_gains(mid_side: np.ndarray, rate: int, hop: int) -> dict[str, tuple[np.
     rest_mid = tone_mid - bass_mid
     total_mid = drums_mid + tone_mid + tiny
     total_side = drums_side + CENTRE_SIDE * (bass_mid + rest_mid) + tone_side + tiny
+    drums = drums_mid / total_mid, drums_side / total_side
+    bass = bass_mid / total_mid, CENTRE_SIDE * bass_mid / total_side
+    rest = [1 - of_drums - of_bass for of_drums, of_bass in zip(drums, bass, strict=True)]
+    voice = voice_share(spectra, rest, frequency, hop / rate)
+    gains = {"drums": drums, "bass": bass, "vocals": (rest[0] * voice, rest[1] * voice)}
+    if analysed == bins:
+        return gains
+    top = analysed - analysed // 8  # above, the mean of the highest eighth holds
     return {
-        "drums": (drums_mid / total_mid, drums_side / total_side),
-        "bass": (bass_mid / total_mid, CENTRE_SIDE * bass_mid / total_side),
+        name: tuple(
+            np.concatenate(
+                [gain, np.repeat(gain[:, top:].mean(axis=1, keepdims=True), bins - analysed, axis=1)], axis=1
+            )
+            for gain in pair
+        )
+        for name, pair in gains.items()
     }
+
+
+def voice_share(
+    spectra: list[np.ndarray], rest: list[np.ndarray], frequency: np.ndarray, hop_seconds: float
+) -> np.ndarray:
+    """Return how much of what is neither drums nor bass is vocals: float32 [frame, bin] in [0, 1].
+
+    The phase's second difference over frames is the change of instantaneous frequency; its mean over a neighbourhood,
+    weighted by power, is the wander of a sound in cents a hop. It is small for held notes, whatever their timbre.
+
+    Parameters
+    ----------
+    spectra : complex64 [frame, bin] of mid and side
+    rest : gain of neither drums nor bass in mid and side, [frame, bin]
+    """
+    from scipy.ndimage import uniform_filter
+
+    share = np.zeros(spectra[0].shape, np.float32)
+    first, last = np.searchsorted(frequency, VOICE_RANGE)
+    if len(share) < 3 or last - first < WANDER_BINS:
+        return share
+    radian = np.float32(1200 / np.log(2) / (2 * np.pi * hop_seconds))  # cents times Hz, of a radian a hop
+    cents = radian / frequency[first:last]
+    neighbourhood = WANDER_FRAMES, WANDER_BINS
+    moved, weight, present, everything = 0, 0, [], 0.0
+    for spectrum, gain in zip(spectra, rest, strict=True):
+        power = np.square(np.abs(spectrum) * gain)
+        everything += float(power.sum(dtype=np.float64))
+        power, spectrum = power[:, first:last], spectrum[:, first:last]
+        step = spectrum[1:] * spectrum[:-1].conj()
+        change = np.minimum(np.abs(np.angle(step[1:] * step[:-1].conj())) * cents, WANDER_LIMIT)
+        moved = moved + uniform_filter(np.pad(change, ((1, 1), (0, 0)), mode="edge") * power, neighbourhood)
+        weight = weight + uniform_filter(power, neighbourhood)
+        present.append(power)
+    wander = moved / (weight + np.float32(1e-6))
+    wandering = np.clip((wander - VOICE_WANDER[0]) / (VOICE_WANDER[1] - VOICE_WANDER[0]), 0, 1)
+    part = sum(float((power * wandering).sum(dtype=np.float64)) for power in present) / max(everything, 1e-12)
+    share[:, first:last] = wandering * np.clip((part - VOICE_SHARE[0]) / (VOICE_SHARE[1] - VOICE_SHARE[0]), 0, 1)
+    return share
 
 
 def track_bass(mid_side: np.ndarray, rate: int, hop: int, frames: int) -> np.ndarray:
@@ -219,7 +288,7 @@ def track_bass(mid_side: np.ndarray, rate: int, hop: int, frames: int) -> np.nda
     path[-1] = best.argmax()
     for frame in range(frames - 1, 0, -1):
         path[frame - 1] = came_from[frame, path[frame]]
-    return pitches[path]
+    return pitches[path].astype(np.float32)
 
 
 def bass_share(centre: np.ndarray, frequency: np.ndarray, fundamental: np.ndarray) -> np.ndarray:
@@ -238,14 +307,14 @@ def bass_share(centre: np.ndarray, frequency: np.ndarray, fundamental: np.ndarra
         note = np.median(level - usual, axis=1)
         playing = note >= np.percentile(note, 40)
         usual = np.percentile((level - note[:, None])[playing], 60, axis=0)
-    limit = 10 ** ((note[:, None] + usual + 6) / 10)
+    limit = (10 ** ((note[:, None] + usual + 6) / 10)).astype(np.float32)
 
     share = np.zeros_like(centre)
     used = min(int(1500 / width) + 1, bins)
     for k, partial in enumerate(partials):
         distance = frequency[None, :used] - (partial * fundamental)[:, None]
         tooth = np.exp(-0.5 * np.square(distance / PARTIAL_WIDTH))
-        tooth *= np.minimum(1, limit[:, [k]] / (centre[:, :used] + 1e-9))
+        tooth *= np.minimum(1, limit[:, [k]] / (centre[:, :used] + np.float32(1e-9)))
         np.maximum(share[:, :used], tooth, out=share[:, :used])
     return share * ((frequency > LOWEST_NOTE) / (1 + (frequency / BASS_UP_TO) ** 4)).astype(np.float32)
 
