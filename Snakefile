@@ -11,6 +11,7 @@ configfile: f"{workflow.basedir}/config/config.yaml"
 
 include: "rules/common.smk"
 include: "rules/library.smk"
+include: "rules/models.smk"
 include: "rules/stems.smk"
 include: "rules/rhythm.smk"
 include: "rules/features.smk"

@@ -1,6 +1,7 @@
 # What every rule file uses: settings, where things lie, and how a command is called.
 
 import os
+import re
 import shlex
 import sys
 
@@ -11,12 +12,15 @@ SCRIPTS = f"{workflow.basedir}/scripts"
 if SCRIPTS not in sys.path:
     sys.path.insert(0, SCRIPTS)
 
-from mirflow import progress, registry, settings, worker
+from mirflow import models, progress, registry, settings, worker
 from mirflow.errors import MirflowError
 
+# Models may be described in their own folder, and features follow from them: before the settings are checked.
+os.environ[models.FOLDER] = str(config["models"])
 try:
     settings.check(config)
-    RESULTS = settings.directory(config["results"])
+    RESULTS = settings.directory(config["results"], name="results")
+    MODELS = settings.directory(config["models"], name="models")
 except MirflowError as error:
     raise WorkflowError(str(error))
 
@@ -29,6 +33,7 @@ wildcard_constraints:
 
 pathvars:
     results=RESULTS,
+    models=MODELS,
     logs=f"{RESULTS}/.mirflow/logs",
     benchmarks=f"{RESULTS}/.mirflow/benchmarks",
 

@@ -56,16 +56,16 @@ def path(text: str) -> Path:
     return Path(text).expanduser()
 
 
-def directory(results: str) -> str:
-    """Return where the results go, as it stands in all paths of artifacts.
+def directory(where: str, name: str = "results") -> str:
+    """Return a directory of the setting `name`, as it stands in all paths of artifacts.
 
     Raises
     ------
     MirflowError : when the path holds what Snakemake reads as a wildcard or a path variable
     """
-    where = str(path(results))  # without a trailing slash
+    where = str(path(where))  # without a trailing slash
     if library.reads_as_pattern(Path(where)):
-        raise MirflowError(f"results: {where!r} must not hold braces, <names> or control characters")
+        raise MirflowError(f"{name}: {where!r} must not hold braces, <names> or control characters")
     return where
 
 
