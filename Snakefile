@@ -2,6 +2,7 @@
 #
 #   library → full_mix → stems → beat_activations → beats_grid, downbeats
 #                      → onsets                      ↓
+#                      → embedding_* → feature_* (one rule per head in config/models.yaml, when a setting asks for it)
 #                      → feature_* (one rule per module in scripts/mirflow/features) → info
 #
 # Settings: config/config.yaml. Run: snakemake -j 8 --config library=~/music results=~/out
@@ -15,6 +16,7 @@ include: "rules/models.smk"
 include: "rules/stems.smk"
 include: "rules/rhythm.smk"
 include: "rules/features.smk"
+include: "rules/labels.smk"
 include: "rules/info.smk"
 
 

@@ -1,5 +1,6 @@
 # What every rule file uses: settings, where things lie, and how a command is called.
 
+import json
 import os
 import re
 import shlex

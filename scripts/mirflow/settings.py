@@ -2,7 +2,6 @@
 
 import difflib
 import shlex
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,13 @@ from mirflow.errors import MirflowError
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 
 
-@cache
 def schema() -> dict:
     """Return the JSON schema of the settings, with what the features declare filled in."""
     import yaml
 
     content = yaml.safe_load((CONFIG / "config.schema.yaml").read_text())
     kinds = {bool: "boolean", int: "integer", float: "number", str: "string"}
-    content["properties"]["skip"]["items"]["enum"] = list(registry.feature_names())
+    content["properties"]["skip"]["items"]["enum"] = [feature.name for feature in registry.all_features()]
     content["properties"]["features"]["properties"] = {
         feature.name: {
             "type": "object",

@@ -9,9 +9,11 @@ def markdown() -> str:
         "| feature | key | unit | bounds | range | meaning | null when |",
         "|---|---|---|---|---|---|---|",
     ]
-    for feature in registry.features():
+    for feature in registry.all_features():
         for index, field in enumerate(feature.fields):
             name = f"**{feature.name}** v{feature.version}" if index == 0 else ""
+            if feature.requires and index == 0:
+                name += f", with `{feature.requires}`"
             cells = (name, f"`{field.key}`", field.unit, _interval(field.bounds), _interval(field.range), field.meaning,
                      field.undefined or "never")
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
