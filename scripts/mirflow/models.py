@@ -70,11 +70,11 @@ def _entries(where: str) -> dict[str, dict]:
     own = Path(where, OWN_ENTRIES)
     if own.is_file():
         found = found | _load(own)
-    owner: dict[str, str] = {}
-    for name, entry in found.items():
+    described: dict[str, dict] = {}
+    for entry in found.values():  # one file may serve two models
         for file in entry["files"]:
-            if owner.setdefault(file["name"], name) != name:
-                raise MirflowError(f"models.yaml: {file['name']} belongs to both {owner[file['name']]} and {name}")
+            if described.setdefault(file["name"], file) != file:
+                raise MirflowError(f"models.yaml: {file['name']} is described twice, and not alike")
     return found
 
 
@@ -170,7 +170,7 @@ def entry(name: str) -> dict:
 def files(name: str | None = None) -> tuple[File, ...]:
     """Return the files of one model, or of all."""
     if name is None:
-        return tuple(file for model in entries() for file in files(model))
+        return tuple({file.name: file for model in entries() for file in files(model)}.values())
     about = entry(name)
     licence = {key: about.get(key, "") for key in ("licence", "licence_note")}
     return tuple(File(**file, model=name, **licence) for file in about["files"])

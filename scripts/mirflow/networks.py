@@ -14,26 +14,26 @@ from mirflow.errors import MirflowError
 
 VERSION = 1  # raise it when values change
 SILENCE = 1e-4  # of full scale (-80 dB): a patch whose samples all lie below holds nothing to hear
-SHORTEST = 1.0  # s of sound; from less, nothing is concluded
 
 
 @dataclass(frozen=True)
 class Framing:
     """How one of Essentia's algorithms cuts the sound: sampling rate in Hz, samples from frame to frame, frames of a
-    patch, frames from patch to patch (its own defaults).
+    patch, frames from patch to patch (its own defaults); seconds below which its output would say nothing.
     """
 
     rate: int
     hop: int
     patch: int
     step: int
+    shortest: float = 1.0
 
 
 FRAMINGS = {
     "TensorflowPredictEffnetDiscogs": Framing(16000, 256, 128, 62),
     "TensorflowPredictMusiCNN": Framing(16000, 256, 187, 93),
     "TensorflowPredictVGGish": Framing(16000, 160, 96, 93),
-    "TensorflowPredictTempoCNN": Framing(11025, 512, 256, 128),
+    "TensorflowPredictTempoCNN": Framing(11025, 512, 256, 128, shortest=256 * 512 / 11025),  # silence has no tempo: nothing is filled up
 }
 
 
@@ -88,7 +88,7 @@ def hear(name: str, full_mix: Audio, *, gpu: bool = False) -> Patches:
     graph = models.folder() / file.name
     model = {file.name: models.verify(file, graph)}
     mono = resample(full_mix.mono(), full_mix.rate, framing.rate)
-    if np.count_nonzero(np.abs(mono) >= SILENCE) == 0 or full_mix.duration < SHORTEST:
+    if np.count_nonzero(np.abs(mono) >= SILENCE) == 0 or full_mix.duration < framing.shortest:
         return Patches(np.zeros((0, 0), np.float32), model)
     mono = np.pad(mono, (0, max(0, framing.patch * framing.hop - len(mono))))
     nodes = {key: network[key] for key in ("input", "output") if key in network}

@@ -17,7 +17,6 @@ SETTINGS = (
     Setting("threshold", 0.1, "labels that are less likely stay out of .INFO; the fragment has all", bounds=(0, 1)),
     Setting("top", 10, "at most so many labels go into .INFO", bounds=(1, 1000)),
 )
-_UNDEFINED = "in silence, or in less than a second of sound"
 
 
 def features() -> tuple[Feature, ...]:
@@ -66,18 +65,20 @@ def head_entry(name: str) -> dict:
 def declare(name: str) -> Feature:
     """Return a head's declaration."""
     head, purpose = head_entry(name), models.entry(name)["purpose"]
+    framing = networks.FRAMINGS[networks.network_entry(head["network"])["algorithm"]]
+    undefined = f"in silence, or shorter than {framing.shortest:.0f} s"
     if "labels" in head:
         meaning = f"{purpose}: label → probability, mean over the track; the likeliest ones, the fragment has all"
-        fields = (Field(head["labels"], "probability", meaning=meaning, undefined=_UNDEFINED, kind=dict),)
+        fields = (Field(head["labels"], "probability", meaning=meaning, undefined=undefined, kind=dict),)
     elif "tempo" in head:
         tempo = (LOWEST_TEMPO, LOWEST_TEMPO + 255)
-        fields = (Field(head["tempo"], "1/min", bounds=tempo, range=(40, 208), meaning=purpose, undefined=_UNDEFINED),)
+        fields = (Field(head["tempo"], "1/min", bounds=tempo, range=(40, 208), meaning=purpose, undefined=undefined),)
     else:
         bounds = tuple(head.get("bounds", (0, 1)))
         unit = "score" if "bounds" in head else "probability"
         fields = tuple(
             Field(key, unit, bounds=bounds, range=bounds, meaning=f"{purpose}: {label}, mean over the track",
-                  undefined=_UNDEFINED)
+                  undefined=undefined)
             for key, label in head["keys"].items()
         )  # fmt: skip
     optional = f", labels.optional: [{name}]" if head.get("optional") else ""
