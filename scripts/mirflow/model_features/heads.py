@@ -118,7 +118,7 @@ def measure(name: str, patches: networks.Patches, threshold: float = 0.1, top: i
     else:
         classes = _classes(name, head)
         if len(output) and output.shape[1] != len(classes):
-            where = models.folder() / networks.graph_file(name).name
+            where = models.folder() / networks.graph_file(name if own else head["network"]).name
             raise MirflowError(f"{where} has {output.shape[1]} outputs, but {name} has {len(classes)} classes")
         means = output.mean(axis=0, dtype=np.float64) if len(output) else None
         every = dict(zip(classes, means, strict=True)) if means is not None else None
