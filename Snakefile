@@ -17,6 +17,7 @@ include: "rules/stems.smk"
 include: "rules/rhythm.smk"
 include: "rules/features.smk"
 include: "rules/labels.smk"
+include: "rules/aesthetics.smk"
 include: "rules/info.smk"
 
 

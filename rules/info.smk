@@ -1,7 +1,7 @@
 # Needs:  the fragments of all features that are not skipped, and the records of the other steps
 # Makes:  <name>.INFO, merged; keys of other programs in it are kept
 
-WANTED = [name for name in (*registry.feature_names(), *HEADS) if name not in config["skip"]]
+WANTED = [name for name in (*registry.feature_names(), *HEADS, *AESTHETICS) if name not in config["skip"]]
 
 
 rule info:
