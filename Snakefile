@@ -3,6 +3,7 @@
 #   library → full_mix → stems → beat_activations → beats_grid, downbeats
 #                      → onsets                      ↓
 #                      → embedding_* → feature_* (one rule per head in config/models.yaml, when a setting asks for it)
+#                      → feature_audiobox (when a setting asks for it)
 #                      → feature_* (one rule per module in scripts/mirflow/features) → info
 #
 # Settings: config/config.yaml. Run: snakemake -j 8 --config library=~/music results=~/out
@@ -34,8 +35,8 @@ onstart:
 
 
 onsuccess:
-    logger.info(progress.summary(RESULTS, LIBRARY, skip=config["skip"]))
+    logger.info(progress.summary(RESULTS, LIBRARY, skip=UNMADE))
 
 
 onerror:
-    logger.info(progress.summary(RESULTS, LIBRARY, skip=config["skip"]))
+    logger.info(progress.summary(RESULTS, LIBRARY, skip=UNMADE))

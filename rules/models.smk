@@ -6,11 +6,11 @@ for file in models.files():
     rule:
         name:
             "model_file_" + re.sub(r"\W", "_", file.name)
-        localrule: True
         output:
             f"<models>/{file.name}",
         log:
             f"{RESULTS}/.mirflow/models/{file.name}.log",
+        localrule: True
         resources:
             downloads=1,
         params:

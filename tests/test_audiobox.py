@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+
 from conftest import loop
 from mirflow import models, registry
 from mirflow.audio import Audio
@@ -37,7 +38,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.skipif(bool(HAS_TORCH), reason="torch is here")
 def test_without_torch_a_person_is_told_what_to_install(folder):
     (folder / "audiobox-aesthetics.safetensors").write_bytes(b"x")
-    with pytest.raises(MirflowError, match=r"audiobox: the package \w+ is missing; envs/models\.txt"):
+    with pytest.raises(MirflowError, match=r"audiobox: the package \w+ is missing; it is in envs/models\.txt"):
         audiobox.load()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+
 from conftest import jobs, loop, run_snakemake, write
 from mirflow import models
 from mirflow.errors import MirflowError

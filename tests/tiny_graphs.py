@@ -88,6 +88,8 @@ def _dense(source: str, weights: np.ndarray, bias: np.ndarray, name: str) -> byt
     return (
         constant(f"{name}/weights", weights)
         + constant(f"{name}/bias", bias)
-        + node(f"{name}/product", "MatMul", source, f"{name}/weights", T=kind(FLOAT), transpose_a=flag, transpose_b=flag)
+        + node(
+            f"{name}/product", "MatMul", source, f"{name}/weights", T=kind(FLOAT), transpose_a=flag, transpose_b=flag
+        )
         + node(name, "BiasAdd", f"{name}/product", f"{name}/bias", T=kind(FLOAT))
     )

@@ -18,7 +18,7 @@ def merge(existing: dict, fragments: list[dict], records: dict[str, dict]) -> di
     Parameters
     ----------
     existing : what the file holds now; keys that no feature declares belong to somebody else and are kept as they are
-    fragments : the features' fragments, each with its ``_provenance``; what else begins with an underscore stays in them
+    fragments : the features' fragments, each with its ``_provenance``; other keys with an underscore stay out
     records : what the other steps say of themselves, by name: ``source``, ``stems`` ...
 
     Returns

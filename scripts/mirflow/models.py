@@ -1,8 +1,8 @@
 """Files of trained models: what config/models.yaml says of them, fetching them, and that they are what they should be.
 
 A model's file is a target like any other, ``<models>/<name>``. It is fetched over HTTP into ``<name>.part``, taken up
-again where it was broken off, checked against its sha256 and only then given its name. Nothing is fetched when the file is
-there: a machine without a connection works with files that somebody put there.
+again where it was broken off, checked against its sha256 and only then given its name. Nothing is fetched when the file
+is there: a machine without a connection works with files that somebody put there.
 """
 
 import contextlib
@@ -308,7 +308,8 @@ def download(file: File, to: Path | None = None, wait: Callable[[float], None] =
         if expected and found != expected:
             part.unlink()
             raise MirflowError(
-                f"{file.url} gave another file than expected: sha256 {found}, but {_expected(file, to)[1]} says {expected}"
+                f"{file.url} gave another file than expected: sha256 {found},"
+                f" but {_expected(file, to)[1]} says {expected}"
             )
         if not expected:
             _record(to, found)
@@ -331,7 +332,7 @@ class _Interrupted(Exception):
 def _fetch(file: File, to: Path, part: Path, wait: Callable[[float], None], *, known: bool) -> bool:
     """Bring `part` to its full length; return whether some of it was there before.
 
-    Bytes of an earlier try are kept when the server says that the file has not changed since, or when the hash is known.
+    Bytes of an earlier try are kept when the server says that the file has not changed since, or the hash is known.
     """
     tag = _tag_path(part)
     if part.exists() and not known and not tag.exists():

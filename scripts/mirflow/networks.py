@@ -19,7 +19,8 @@ SILENCE = 1e-4  # of full scale (-80 dB): a patch whose samples all lie below ho
 @dataclass(frozen=True)
 class Framing:
     """How one of Essentia's algorithms cuts the sound: sampling rate in Hz, samples from frame to frame, frames of a
-    patch, frames from patch to patch (its own defaults); seconds below which its output would say nothing.
+    patch, frames from patch to patch (its own defaults); seconds below which its output would say nothing (TempoCNN
+    hears a tempo in the silence that follows a short sound: it gets whole patches only).
     """
 
     rate: int
@@ -33,7 +34,7 @@ FRAMINGS = {
     "TensorflowPredictEffnetDiscogs": Framing(16000, 256, 128, 62),
     "TensorflowPredictMusiCNN": Framing(16000, 256, 187, 93),
     "TensorflowPredictVGGish": Framing(16000, 160, 96, 93),
-    "TensorflowPredictTempoCNN": Framing(11025, 512, 256, 128, shortest=256 * 512 / 11025),  # silence has no tempo: nothing is filled up
+    "TensorflowPredictTempoCNN": Framing(11025, 512, 256, 128, shortest=256 * 512 / 11025),
 }
 
 

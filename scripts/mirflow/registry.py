@@ -18,6 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mirflow.errors import MirflowError
+
 STEMS = ("drums", "bass", "other", "vocals")
 GRIDS = ("beats", "downbeats", "onsets")
 INPUTS = ("full_mix", *STEMS, *GRIDS)  # what a feature may ask for, and the names of its arguments
@@ -132,16 +134,19 @@ def features() -> tuple[Feature, ...]:
 
 
 def all_features() -> tuple[Feature, ...]:
-    """Return all declarations: those of `features`, then those that need a trained model, from `mirflow.model_features`.
+    """Return all declarations: those of `features`, then those of `mirflow.model_features`, which need a trained model.
 
     Raises
     ------
-    ValueError : when two features have one name or claim one key
+    MirflowError : when two features have one name or claim one key: people may describe models of their own
     """
     package = importlib.import_module("mirflow.model_features")
     modules = sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
     found = [importlib.import_module(f"{package.__name__}.{name}").features() for name in modules]
-    return _distinct((*features(), *(declared for several in found for declared in several)))
+    try:
+        return _distinct((*features(), *(declared for several in found for declared in several)))
+    except ValueError as error:
+        raise MirflowError(f"models.yaml: {error}") from error
 
 
 def _distinct(found: tuple[Feature, ...]) -> tuple[Feature, ...]:

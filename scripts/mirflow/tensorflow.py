@@ -1,4 +1,4 @@
-"""Running TensorFlow graphs through Essentia: quiet, with as many threads as the job has, and only graphs that compute."""
+"""Running TensorFlow graphs through Essentia: quietly, on the job's threads, and only graphs that compute."""
 
 import os
 from collections.abc import Iterator
@@ -10,10 +10,27 @@ from mirflow.errors import MirflowError
 
 PACKAGE = "essentia-tensorflow"
 
-# Operations that reach out of the graph: what a network never needs, and what would make its file a program. The names
-# are those of TensorFlow's kernels; parts of names are enough, since there are versions (SaveV2) and kinds (EagerPyFunc).
-FORBIDDEN = ("WriteFile", "ReadFile", "MatchingFiles", "PyFunc", "Save", "Restore", "MergeV2Checkpoints", "PrintV2", "Summary",
-             "Reader", "FixedLengthRecord", "TextLineDataset", "TFRecord", "RpcClient", "LoadDataset", "Dump")  # fmt: skip
+# Operations that reach out of the graph: what a network never needs, and what would make its file a program. Parts of
+# the names of TensorFlow's kernels, since there are versions (SaveV2) and kinds (EagerPyFunc).
+FORBIDDEN = (
+    "WriteFile",
+    "ReadFile",
+    "MatchingFiles",
+    "PyFunc",
+    "Save",
+    "Restore",
+    "MergeV2Checkpoints",
+    "PrintV2",
+    "Summary",
+    "Reader",
+    "FixedLengthRecord",
+    "TextLineDataset",
+    "TFRecord",
+    "RpcClient",
+    "LoadDataset",
+    "Dump",
+)
+ENDS = ("Placeholder", "Sigmoid", "Softmax", "Identity", "BiasAdd", "PartitionedCall", "StatefulPartitionedCall")
 
 
 def run(
@@ -53,10 +70,8 @@ def run(
         kind = common.Edt(network.inputType(network.inputNames()[0]))
         output = network.__compute__(common.convertData(np.ascontiguousarray(values, np.float32), kind))
     except RuntimeError as error:
-        raise MirflowError(
-            f"{graph}: not the graph that {algorithm} expects"
-            f" ({', '.join(f'{key} {value}' for key, value in parameters.items()) or 'its own node names'}): {_short(error)}"
-        ) from error
+        nodes = ", ".join(f"{key} {value}" for key, value in parameters.items()) or "its own node names"
+        raise MirflowError(f"{graph}: not the graph that {algorithm} expects ({nodes}): {_short(error)}") from error
     output = np.asarray(output, np.float32)
     if output.ndim != 2:
         raise MirflowError(f"{graph}: {algorithm} gives shape {output.shape}, [patch, dimension] is expected")
@@ -81,7 +96,7 @@ def _short(error: Exception) -> str:
 
 
 def check(graph: Path, *nodes: str, known: bool = True) -> None:
-    """Check that a file is a frozen graph with these nodes and, if nobody knows it, without operations that touch files.
+    """Check that a file is a frozen graph with these nodes and, unless it is known, no operations that touch files.
 
     Parameters
     ----------
@@ -104,13 +119,13 @@ def check(graph: Path, *nodes: str, known: bool = True) -> None:
     names = {name for name, _ in operations}
     for node in nodes:
         if node.partition(":")[0] not in names:
-            ends = [name for name, kind in operations if kind in ("Placeholder", "Sigmoid", "Softmax", "Identity", "BiasAdd",
-                                                                  "PartitionedCall", "StatefulPartitionedCall")]  # fmt: skip
+            ends = [name for name, kind in operations if kind in ENDS]
             raise MirflowError(f"{graph}: no node {node!r} in it; likely ones are {', '.join(ends[-8:]) or 'none'}")
     forbidden = sorted({kind for _, kind in operations if any(part in kind for part in FORBIDDEN)})
     if forbidden and not known:
         raise MirflowError(
-            f"{graph}: refused, since it can do more than compute ({', '.join(forbidden)}) and models.yaml has no sha256 for it"
+            f"{graph}: refused, since it can do more than compute ({', '.join(forbidden)})"
+            " and models.yaml has no sha256 for it"
         )
 
 

@@ -74,15 +74,17 @@ def load(device: str = "cpu") -> Loaded:
         from safetensors import SafetensorError
         from safetensors.torch import load_model
     except ModuleNotFoundError as error:
-        raise MirflowError(f"audiobox: the package {error.name} is missing; envs/models.txt says what is needed") from error
+        raise MirflowError(f"audiobox: the package {error.name} is missing; it is in envs/models.txt") from error
     if device == "cuda" and not torch.cuda.is_available():
         raise MirflowError("audiobox: aesthetics.device is gpu, but torch finds none")
     try:
         said = json.loads(configuration.read_text())
         network = AesMultiOutput(**{key: said[key] for key in _ARGUMENTS if key in said})
-        transform = {axis: {part: float(said["target_transform"][axis][part]) for part in ("mean", "std")} for axis in AXES}
+        scale = said["target_transform"]
+        transform = {axis: {part: float(scale[axis][part]) for part in ("mean", "std")} for axis in AXES}
     except (ValueError, KeyError, TypeError) as error:
-        raise MirflowError(f"{configuration}: the configuration of AudioBox Aesthetics is expected ({error})") from error
+        message = f"{configuration}: the configuration of AudioBox Aesthetics is expected ({error})"
+        raise MirflowError(message) from error
     try:
         load_model(network, weights, strict=True)
     except (SafetensorError, RuntimeError) as error:
@@ -91,8 +93,18 @@ def load(device: str = "cpu") -> Loaded:
     return Loaded(network.to(device).eval(), transform, device, {path.name: sha256 for path, sha256 in found})
 
 
-_ARGUMENTS = ("proj_num_layer", "proj_ln", "proj_act_fn", "proj_dropout", "nth_layer", "use_weighted_layer_sum", "precision",
-              "normalize_embed", "output_dim")  # fmt: skip
+# What of the configuration the network's constructor takes.
+_ARGUMENTS = (
+    "proj_num_layer",
+    "proj_ln",
+    "proj_act_fn",
+    "proj_dropout",
+    "nth_layer",
+    "use_weighted_layer_sum",
+    "precision",
+    "normalize_embed",
+    "output_dim",
+)
 
 
 def measure(full_mix: Audio, model: Loaded) -> dict[str, float | None]:
@@ -125,9 +137,8 @@ def measure(full_mix: Audio, model: Loaded) -> dict[str, float | None]:
             for axis in AXES:
                 scores[axis] += said[axis].float().reshape(-1).tolist()
     means = {axis: float(np.average(scores[axis], weights=lengths)) for axis in AXES}
-    return {
-        key: means[axis] * model.transform[axis]["std"] + model.transform[axis]["mean"] for axis, (key, _) in AXES.items()
-    }
+    scale = model.transform
+    return {key: means[axis] * scale[axis]["std"] + scale[axis]["mean"] for axis, (key, _) in AXES.items()}
 
 
 def provenance(model: Loaded) -> dict:

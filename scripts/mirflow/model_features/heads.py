@@ -1,4 +1,4 @@
-"""Labels and scores out of a network's output (models.yaml, ``head``): which model makes which key stands there alone."""
+"""Labels and scores out of a network's output: which model makes which key stands in models.yaml (``head``) alone."""
 
 import importlib.metadata
 from pathlib import Path
@@ -174,7 +174,7 @@ def likely(probabilities: dict[str, float], threshold: float, top: int) -> dict[
 
 
 def tempo(output: np.ndarray) -> float | None:
-    """Return the tempo (1/min) that most patches are for, from TempoCNN's classes [patch, 256]; of equal ones the slowest."""
+    """Return the tempo (1/min) that most patches are for (TempoCNN's classes [patch, 256]); of equals the slowest."""
     if not len(output):
         return None
     return float(LOWEST_TEMPO + np.bincount(output.argmax(axis=1)).argmax())
