@@ -18,9 +18,17 @@ SILENCE = 1e-4  # of full scale (-80 dB): a patch whose samples all lie below ho
 
 @dataclass(frozen=True)
 class Framing:
-    """How one of Essentia's algorithms cuts the sound: sampling rate in Hz, samples from frame to frame, frames of a
-    patch, frames from patch to patch (its own defaults); seconds below which its output would say nothing (TempoCNN
-    hears a tempo in the silence that follows a short sound: it gets whole patches only).
+    """How one of Essentia's algorithms cuts the sound: by its own defaults.
+
+    Attributes
+    ----------
+    rate : Hz
+    hop : samples from frame to frame
+    patch, step : frames of a patch, and from patch to patch
+    shortest : s, below which the output would say nothing. TempoCNN hears a tempo in the silence that follows a short
+        sound, and so gets whole patches only
+    batch : patches at a time on a CPU, where many at once (Essentia's 64) take three times the memory and gain nothing;
+        None for graphs that are made for one size
     """
 
     rate: int
@@ -28,12 +36,13 @@ class Framing:
     patch: int
     step: int
     shortest: float = 1.0
+    batch: int | None = None
 
 
 FRAMINGS = {
     "TensorflowPredictEffnetDiscogs": Framing(16000, 256, 128, 62),
-    "TensorflowPredictMusiCNN": Framing(16000, 256, 187, 93),
-    "TensorflowPredictVGGish": Framing(16000, 160, 96, 93),
+    "TensorflowPredictMusiCNN": Framing(16000, 256, 187, 93, batch=4),
+    "TensorflowPredictVGGish": Framing(16000, 160, 96, 93, batch=4),
     "TensorflowPredictTempoCNN": Framing(11025, 512, 256, 128, shortest=256 * 512 / 11025),
 }
 
@@ -93,7 +102,8 @@ def hear(name: str, full_mix: Audio, *, gpu: bool = False) -> Patches:
         return Patches(np.zeros((0, 0), np.float32), model)
     mono = np.pad(mono, (0, max(0, framing.patch * framing.hop - len(mono))))
     nodes = {key: network[key] for key in ("input", "output") if key in network}
-    output = tensorflow.run(network["algorithm"], mono, graph, known=bool(file.sha256), gpu=gpu, **nodes)
+    batch = None if gpu else framing.batch
+    output = tensorflow.run(network["algorithm"], mono, graph, known=bool(file.sha256), gpu=gpu, batch=batch, **nodes)
     return Patches(output[sounding(mono, framing, len(output))], model)
 
 

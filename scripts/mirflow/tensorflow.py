@@ -34,7 +34,14 @@ ENDS = ("Placeholder", "Sigmoid", "Softmax", "Identity", "BiasAdd", "Partitioned
 
 
 def run(
-    algorithm: str, values: np.ndarray, graph: Path, *, known: bool = True, gpu: bool = False, **parameters: str
+    algorithm: str,
+    values: np.ndarray,
+    graph: Path,
+    *,
+    known: bool = True,
+    gpu: bool = False,
+    batch: int | None = None,
+    **nodes: str,
 ) -> np.ndarray:
     """Run one of Essentia's TensorFlow algorithms: samples or features in, the output node's values out.
 
@@ -45,7 +52,8 @@ def run(
     ----------
     algorithm : for example TensorflowPredictMusiCNN (samples float32 [n]) or TensorflowPredict2D ([patch, dimension])
     known : whether somebody has vouched for the file by its hash; if not, it may only compute
-    parameters : `input` and `output`, node names
+    batch : patches at a time, if not as many as the algorithm takes by itself
+    nodes : `input` and `output`, where they differ from the algorithm's own
 
     Returns
     -------
@@ -55,7 +63,7 @@ def run(
     ------
     MirflowError : the graph is damaged, has no such node, or expects another shape; naming the file
     """
-    check(graph, *(parameters[key] for key in ("input", "output") if key in parameters), known=known)
+    check(graph, *nodes.values(), known=known)
     _environment(gpu)
     import essentia
 
@@ -65,13 +73,15 @@ def run(
 
     try:
         network = _essentia.Algorithm(algorithm)
-        given = {"graphFilename": str(graph), **parameters}
-        network.__configure__(**{key: common.convertData(text, network.paramType(key)) for key, text in given.items()})
+        given = {"graphFilename": str(graph), **nodes} | ({"batchSize": batch} if batch else {})
+        network.__configure__(
+            **{key: common.convertData(value, network.paramType(key)) for key, value in given.items()}
+        )
         kind = common.Edt(network.inputType(network.inputNames()[0]))
         output = network.__compute__(common.convertData(np.ascontiguousarray(values, np.float32), kind))
     except RuntimeError as error:
-        nodes = ", ".join(f"{key} {value}" for key, value in parameters.items()) or "its own node names"
-        raise MirflowError(f"{graph}: not the graph that {algorithm} expects ({nodes}): {_short(error)}") from error
+        wanted = ", ".join(f"{key} {name}" for key, name in nodes.items()) or "its own node names"
+        raise MirflowError(f"{graph}: not the graph that {algorithm} expects ({wanted}): {_short(error)}") from error
     output = np.asarray(output, np.float32)
     if output.ndim != 2:
         raise MirflowError(f"{graph}: {algorithm} gives shape {output.shape}, [patch, dimension] is expected")
