@@ -299,10 +299,10 @@ def test_trained_graphs_give_what_essentias_one_liners_give(shared, trained, tmp
     mono = audio.resample(clip.mono(), clip.rate, RATE)
     heard = networks.hear("msd-musicnn", clip)
     musicnn = es.TensorflowPredictMusiCNN(graphFilename=str(trained / "msd-musicnn-1.pb"), output="model/dense/BiasAdd")
-    np.testing.assert_array_equal(heard.output, musicnn(mono))
+    np.testing.assert_allclose(heard.output, musicnn(mono), atol=2e-5)  # other batches, other rounding
     emotions = es.TensorflowPredict2D(graphFilename=str(trained / emotion), **nodes)(musicnn(mono)).mean(axis=0)
     fragment = heads.measure("emotion", heard)
-    assert (fragment["valence"], fragment["arousal"]) == pytest.approx(tuple(emotions), rel=1e-6)
+    assert (fragment["valence"], fragment["arousal"]) == pytest.approx(tuple(emotions), rel=1e-5)
     tags = heads.measure("msd_tags", networks.hear("msd_tags", clip))["essentia_tags"]
     assert next(iter(tags)) == "jazz"
     slow = audio.resample(clip.mono(), clip.rate, 11025)
