@@ -2,6 +2,8 @@
 #
 #   library → full_mix → stems → beat_activations → beats_grid, downbeats
 #                      → onsets                      ↓
+#                      → embedding_* → feature_* (one rule per head in config/models.yaml, when a setting asks for it)
+#                      → feature_audiobox (when a setting asks for it)
 #                      → feature_* (one rule per module in scripts/mirflow/features) → info
 #
 # Settings: config/config.yaml. Run: snakemake -j 8 --config library=~/music results=~/out
@@ -17,9 +19,12 @@ configfile: f"{workflow.basedir}/config/config.yaml"
 
 include: "rules/common.smk"
 include: "rules/library.smk"
+include: "rules/models.smk"
 include: "rules/stems.smk"
 include: "rules/rhythm.smk"
 include: "rules/features.smk"
+include: "rules/labels.smk"
+include: "rules/aesthetics.smk"
 include: "rules/info.smk"
 
 
@@ -41,8 +46,8 @@ onstart:
 
 
 onsuccess:
-    logger.info(progress.summary(RESULTS, LIBRARY, skip=config["skip"]))
+    logger.info(progress.summary(RESULTS, LIBRARY, skip=UNMADE))
 
 
 onerror:
-    logger.info(progress.summary(RESULTS, LIBRARY, skip=config["skip"]))
+    logger.info(progress.summary(RESULTS, LIBRARY, skip=UNMADE))

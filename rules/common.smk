@@ -1,5 +1,7 @@
 # What all rule files use - settings, where things lie, and how a command is called.
 
+import json
+import re
 import shlex
 import sys
 
@@ -10,13 +12,16 @@ SCRIPTS = f"{workflow.basedir}/scripts"
 if SCRIPTS not in sys.path:
     sys.path.insert(0, SCRIPTS)
 
-from mirflow import library, progress, registry, settings, worker
+from mirflow import library, models, progress, registry, settings, worker
 from mirflow.errors import MirflowError
 
+# Models may be described in their own folder, and features follow from them: before the settings are checked.
+models.use(str(config["models"]))
 try:
     settings.read(config)
     settings.check(config)
-    RESULTS = settings.directory(config["results"])
+    RESULTS = settings.directory(config["results"], name="results")
+    MODELS = settings.directory(config["models"], name="models")
     LIBRARY = library.scan(settings.path(config["library"]), exclude=RESULTS)
 except MirflowError as error:
     raise WorkflowError(str(error))
@@ -30,6 +35,7 @@ wildcard_constraints:
 
 pathvars:
     results=RESULTS,
+    models=MODELS,
     logs=f"{RESULTS}/.mirflow/logs",
     benchmarks=f"{RESULTS}/.mirflow/benchmarks",
 

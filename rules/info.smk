@@ -1,7 +1,11 @@
 # Needs:  the fragments of all features that are not skipped, and the records of the other steps
 # Makes:  <name>.INFO, merged; keys of other programs in it are kept
 
-WANTED = [name for name in registry.feature_names() if name not in config["skip"]]
+WANTED = [name for name in (*registry.feature_names(), *HEADS, *AESTHETICS) if name not in config["skip"]]
+# What an earlier run with other settings may have tried: its failures are none any more.
+HEARD = {heads.head_entry(name)["network"] for name in HEADS if name in WANTED}
+UNMADE = [feature.name for feature in registry.all_features() if feature.name not in WANTED]
+UNMADE += [f"embedding_{network}" for network in networks.names() if network not in HEARD]
 
 
 rule info:

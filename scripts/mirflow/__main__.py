@@ -32,6 +32,13 @@ def names() -> list[str]:
     return sorted({*own, *features, *(PREFIX + name for name in features)})
 
 
+def needs_own_process(name: str) -> bool:
+    """Return whether a command must not run in a fork of a process with its libraries loaded (``OWN_PROCESS``)."""
+    if importlib.util.find_spec(f"mirflow.commands.{name}") is None:
+        return False
+    return getattr(importlib.import_module(f"mirflow.commands.{name}"), "OWN_PROCESS", False)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return its exit status: 0 done, 1 failed (the last line says why), 2 not understood."""
     argv = sys.argv[1:] if argv is None else argv

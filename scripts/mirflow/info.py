@@ -18,7 +18,7 @@ def merge(existing: dict, fragments: list[dict], records: dict[str, dict]) -> di
     Parameters
     ----------
     existing : what the file holds now; keys that no feature declares belong to somebody else and are kept as they are
-    fragments : the features' fragments, each with its ``_provenance``
+    fragments : the features' fragments, each with its ``_provenance``; other keys with an underscore stay out
     records : what the other steps say of themselves, by name: ``source``, ``stems`` ...
 
     Returns
@@ -38,8 +38,8 @@ def merge(existing: dict, fragments: list[dict], records: dict[str, dict]) -> di
     for fragment in fragments:
         origin = dict(fragment[PROVENANCE])
         features[origin.pop("feature")] = origin
-        merged.update({key: value for key, value in fragment.items() if key != PROVENANCE})
-    ours = [field.key for feature in registry.features() for field in feature.fields]
+        merged.update({key: value for key, value in fragment.items() if not key.startswith("_")})
+    ours = [field.key for feature in registry.all_features() for field in feature.fields]
     ordered = {key: merged[key] for key in ours if key in merged}
     ordered |= {key: value for key, value in merged.items() if key not in ordered and key != PROVENANCE}
     others = {key: value for key, value in before.items() if key not in records and key != "features"}

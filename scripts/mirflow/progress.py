@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from mirflow import artifacts
+from mirflow import artifacts, models
 from mirflow.errors import MirflowError
 from mirflow.library import MARKER, Library
 
@@ -98,6 +98,13 @@ def failures(results: str, tracks: Collection[str], skip: Collection[str] = ()) 
     return found
 
 
+def model_failures(results: str) -> list[Failure]:
+    """Return the files of models that could not be fetched and are still not there; without a track."""
+    logs = sorted(Path(results, MARKER, "models").glob("*.log"))
+    missing = [log for log in logs if not (models.folder() / log.stem).exists()]
+    return [Failure("", f"model {log.stem}", reason) for log in missing if (reason := last_error(log))]
+
+
 def info_path(results: str, track: str) -> Path:
     """Return where a track's ``.INFO`` lies."""
     return Path(results, track, track.rpartition("/")[2] + ".INFO")
@@ -121,6 +128,7 @@ def summary(results: str, library: Library, skip: Collection[str] = ()) -> str:
         + f"; this run took {clock(elapsed)}"
         + (f" ({seconds / elapsed:.1f} x realtime)" if seconds and elapsed > 1 else "")
     ]
+    lines += [f"  failed      {failure.step}: {failure.reason}" for failure in model_failures(results)]
     lines += [f"  failed      {failure.track}: {failure.step}: {failure.reason}" for failure in failed[:SHOWN]]
     lines += [f"  unfinished  {track}: no message; see {results}/{MARKER}/logs/{track}/" for track in missing[:SHOWN]]
     table = Path(results, MARKER, "failed.tsv")

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mirflow.errors import MirflowError
+
 STEMS = ("drums", "bass", "other", "vocals")
 GRIDS = ("beats", "downbeats", "onsets")
 INPUTS = ("full_mix", *STEMS, *GRIDS)  # what a feature may ask for, and the names of its arguments
@@ -74,6 +76,8 @@ class Feature:
     settings : choices of the user
     backend : the installed package that does the essential work, named with its version in the provenance; None when
         that is this project's own code
+    models : names in config/models.yaml of the models that it needs
+    requires : the setting that brings it; empty when it is always made
     """
 
     name: str
@@ -83,6 +87,8 @@ class Feature:
     cite: str = ""
     settings: tuple[Setting, ...] = ()
     backend: str | None = None
+    models: tuple[str, ...] = ()
+    requires: str = ""
 
     def __post_init__(self) -> None:
         unknown = set(self.inputs) - set(INPUTS)
@@ -118,18 +124,37 @@ def feature(name: str) -> Feature:
 
 @cache
 def features() -> tuple[Feature, ...]:
-    """Return all declarations, sorted by name.
+    """Return the declarations of all modules of `mirflow.features`, sorted by name.
 
     Raises
     ------
     ValueError : when two features claim one key
     """
-    found = tuple(feature(name) for name in feature_names())
-    owner: dict[str, str] = {}
+    return _distinct(tuple(feature(name) for name in feature_names()))
+
+
+def all_features() -> tuple[Feature, ...]:
+    """Return all declarations: those of `features`, then those of `mirflow.model_features`, which need a trained model.
+
+    Raises
+    ------
+    MirflowError : when two features have one name or claim one key: people may describe models of their own
+    """
+    package = importlib.import_module("mirflow.model_features")
+    modules = sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
+    found = [importlib.import_module(f"{package.__name__}.{name}").features() for name in modules]
+    try:
+        return _distinct((*features(), *(declared for several in found for declared in several)))
+    except ValueError as error:
+        raise MirflowError(f"models.yaml: {error}") from error
+
+
+def _distinct(found: tuple[Feature, ...]) -> tuple[Feature, ...]:
+    owner: dict[str, Feature] = {}
     for declared in found:
-        for field in declared.fields:
-            if owner.setdefault(field.key, declared.name) != declared.name:
-                raise ValueError(f"features {owner[field.key]} and {declared.name} both declare {field.key}")
+        for key in (f"the name {declared.name}", *(field.key for field in declared.fields)):
+            if owner.setdefault(key, declared) is not declared:
+                raise ValueError(f"features {owner[key].name} and {declared.name} both declare {key}")
     return found
 
 
@@ -139,8 +164,14 @@ def source_identity(name: str) -> str:
 
     Other features do not count, so a change in one never recomputes another.
     """
+    return module_identity(f"mirflow.features.{name}")
+
+
+@cache
+def module_identity(name: str) -> str:
+    """Return a hash of a module's source and of the `mirflow.dsp` modules it imports."""
     digest = hashlib.sha256()
-    for path in _sources(f"mirflow.features.{name}"):
+    for path in _sources(name):
         digest.update(path.read_bytes())
         digest.update(b"\0")
     return digest.hexdigest()[:16]

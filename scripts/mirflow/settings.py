@@ -3,7 +3,6 @@
 import contextlib
 import difflib
 import shlex
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,13 @@ from mirflow.errors import MirflowError
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 
 
-@cache
 def schema() -> dict:
     """Return the JSON schema of the settings, with what the features declare filled in."""
     import yaml
 
     content = yaml.safe_load((CONFIG / "config.schema.yaml").read_text())
     kinds = {bool: "boolean", int: "integer", float: "number", str: "string"}
-    content["properties"]["skip"]["items"]["enum"] = list(registry.feature_names())
+    content["properties"]["skip"]["items"]["enum"] = [feature.name for feature in registry.all_features()]
     content["properties"]["features"]["properties"] = {
         feature.name: {
             "type": "object",
@@ -76,16 +74,16 @@ def path(text: str) -> Path:
     return Path(text).expanduser()
 
 
-def directory(results: str) -> str:
-    """Return where the results go, as it stands in all paths of artifacts.
+def directory(where: str, name: str = "results") -> str:
+    """Return a directory of the setting `name`, as it stands in all paths of artifacts.
 
     Raises
     ------
     MirflowError : when the path holds what Snakemake reads as a wildcard or a path variable
     """
-    where = str(path(results))  # without a trailing slash
+    where = str(path(where))  # without a trailing slash
     if library.reads_as_pattern(Path(where)):
-        raise MirflowError(f"results: {where!r} must not hold braces, <names> or control characters")
+        raise MirflowError(f"{name}: {where!r} must not hold braces, <names> or control characters")
     return where
 
 

@@ -12,9 +12,11 @@ def markdown() -> str:
         "| feature | key | unit | bounds | range | meaning | null when |",
         "|---|---|---|---|---|---|---|",
     ]
-    for feature in registry.features():
+    for feature in registry.all_features():
         for index, field in enumerate(feature.fields):
             name = f"**{feature.name}** v{feature.version}" if index == 0 else ""
+            if feature.requires and index == 0:
+                name += f", with `{feature.requires}`"
             cells = (
                 name,
                 f"`{field.key}`",

@@ -26,6 +26,7 @@ IDLE = 600  # seconds without a request or a running child after which the worke
 IDLE_CLUSTER = 60  # the same inside a cluster's job, where no process is known to live as long as the job
 TICK = 1.0  # seconds between looks at whether the run is still there
 PR_SET_PDEATHSIG = 1
+SCRIPTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 @dataclass
@@ -184,8 +185,11 @@ class Worker:
             os.environ.clear()
             os.environ.update(asked["env"])
             os.chdir(asked["cwd"])
-            from mirflow.__main__ import main
+            from mirflow.__main__ import main, needs_own_process
 
+            if asked["argv"] and needs_own_process(asked["argv"][0]):
+                os.environ["PYTHONPATH"] = SCRIPTS
+                os.execv(sys.executable, [sys.executable, "-m", "mirflow", *asked["argv"]])
             status = main(asked["argv"])
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else int(end.code is not None)

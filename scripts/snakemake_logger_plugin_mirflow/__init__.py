@@ -54,7 +54,7 @@ class LogHandler(LogHandlerBase):
             self.failed += 1
             logs = list(record.log or [])
             reason = next((said for log in logs if (said := last_error(log))), f"no message; see {', '.join(logs)}")
-            self._say(f"failed: {track}: {rule}: {reason}")
+            self._say(": ".join(["failed", *([track] if track else []), rule, reason]))
         elif event in (None, LogEvent.ERROR) and self._matters(record):
             self._say(record.getMessage())
 

@@ -1,0 +1,311 @@
+"""Labels: what trained graphs say, unchanged; once per track; and nothing where there is nothing to hear."""
+
+import hashlib
+import json
+import os
+
+import numpy as np
+import pytest
+import yaml
+
+import tiny_graphs
+from conftest import jobs, loop, run_snakemake, write
+from mirflow import artifacts, models, networks, registry, tensorflow
+from mirflow.__main__ import needs_own_process
+from mirflow.audio import Audio
+from mirflow.errors import MirflowError
+from mirflow.model_features import heads
+
+RATE = 16000
+RANDOM = np.random.default_rng(0)
+BANDS = RANDOM.normal(0, 0.2, (96, 4))
+WEIGHTS = RANDOM.normal(0, 1, (4, 3))
+ANIMALS = ["cat", "dog", "owl"]
+
+
+def catalogue(folder, **entries) -> None:
+    """Write models.yaml; the files of the entries may lie beside it already, or not."""
+    for name, entry in entries.items():
+        names = entry.pop("files")
+        entry["files"] = [{"name": file, "url": f"http://127.0.0.1:9/{file}"} for file in names]
+        entry |= {"purpose": name, "licence": "none"}
+    (folder / models.OWN_ENTRIES).write_text(yaml.safe_dump({"models": entries}))
+    models._entries.cache_clear()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A models' folder with a network, three heads on it, and a network that is a whole classifier."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    monkeypatch.setenv(models.FOLDER, str(folder))
+    tiny_graphs.network(folder / "ear.pb", BANDS, np.arange(4.0))
+    tiny_graphs.network(folder / "judge.pb", np.zeros((96, 2)), np.array([0.0, np.log(3.0)]))
+    tiny_graphs.head(folder / "animals.pb", WEIGHTS, np.zeros(3))
+    tiny_graphs.head(folder / "tags.pb", WEIGHTS, np.zeros(3), "Sigmoid")
+    tiny_graphs.head(folder / "sizes.pb", WEIGHTS[:, :2], np.zeros(2))
+    for name, classes in (("animals", ANIMALS), ("tags", ANIMALS), ("sizes", ["large", "small"])):
+        (folder / f"{name}.json").write_text(json.dumps({"classes": classes}))
+    musicnn = "TensorflowPredictMusiCNN"
+    catalogue(
+        folder,
+        ear={"files": ["ear.pb"], "network": {"algorithm": musicnn, "output": "model/dense/BiasAdd"}},
+        animals={"files": ["animals.pb", "animals.json"], "head": {"network": "ear", "labels": "tiny_animals"}},
+        tags={
+            "files": ["tags.pb", "tags.json"],
+            "head": {"network": "ear", "output": "model/Sigmoid", "labels": "tiny_tags"},
+        },
+        sizes={"files": ["sizes.pb", "sizes.json"], "head": {"network": "ear", "keys": {"largeness": "large"}}},
+        judge={
+            "files": ["judge.pb"],
+            "network": {"algorithm": musicnn, "output": "model/Sigmoid"},
+            "head": {"network": "judge", "classes": ["bad", "good"], "keys": {"goodness": "good"}, "optional": True},
+        },
+    )
+    yield folder
+    models._entries.cache_clear()
+
+
+def music(seconds: float, rate: int = RATE) -> Audio:
+    return Audio(loop(seconds, rate).T.astype(np.float32), rate)
+
+
+def test_a_network_says_what_essentias_one_liner_says(folder):
+    import essentia.standard as es
+
+    mix = music(8)
+    mono = mix.samples.mean(axis=0)
+    patches = networks.hear("ear", mix)
+    ear = es.TensorflowPredictMusiCNN(graphFilename=str(folder / "ear.pb"), output="model/dense/BiasAdd")
+    np.testing.assert_array_equal(patches.output, ear(mono))
+    assert len(patches.output) == 4
+    assert np.ptp(patches.output, axis=0).max() > 0  # it does depend on the sound
+    classifier = es.TensorflowPredict2D(graphFilename=str(folder / "animals.pb"), output="model/Softmax")
+    expected = classifier(patches.output).mean(axis=0)
+    found = heads.measure("animals", patches)["_probabilities"]
+    assert list(found) == ANIMALS
+    np.testing.assert_allclose(list(found.values()), expected, rtol=1e-6)
+
+
+def test_probabilities_are_those_of_the_graph_averaged_over_the_track(folder):
+    output = RANDOM.normal(0, 1, (5, 4)).astype(np.float32)
+    patches = networks.Patches(output, {"ear.pb": "00"})
+    powers = np.exp(output @ WEIGHTS)
+    softmax = (powers / powers.sum(axis=1, keepdims=True)).mean(axis=0)
+    fragment = heads.measure("animals", patches)
+    np.testing.assert_allclose(list(fragment["_probabilities"].values()), softmax, rtol=1e-5)
+    likeliest = fragment["tiny_animals"]
+    assert list(likeliest) == [ANIMALS[i] for i in np.argsort(-softmax) if softmax[i] >= 0.1]
+    assert all(value == round(value, 4) for value in likeliest.values())
+    assert (
+        list(heads.measure("animals", patches, threshold=0, top=2)["tiny_animals"])
+        == list(heads.measure("animals", patches, threshold=0, top=3)["tiny_animals"])[:2]
+    )
+    two = 1 / (1 + np.exp(output @ (WEIGHTS[:, 1] - WEIGHTS[:, 0])))
+    assert heads.measure("sizes", patches)["largeness"] == pytest.approx(two.mean(), rel=1e-5)
+    origin = heads.measure("sizes", patches)["_provenance"]
+    assert origin["model"]["ear.pb"] == "00"
+    assert origin["model"]["sizes.pb"] == hashlib.sha256((folder / "sizes.pb").read_bytes()).hexdigest()
+    assert heads.measure("animals", patches, top=2)["_provenance"]["settings"] == {"top": 2}
+
+
+def test_a_whole_classifier_needs_no_head_graph(folder):
+    patches = networks.hear("judge", music(4))
+    assert heads.measure("judge", patches)["goodness"] == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("rate", [8000, 44100])
+@pytest.mark.parametrize("sound", ["silence", "noise of a 24 bit converter", "short", "one sample"])
+def test_where_there_is_nothing_to_hear_everything_is_null(folder, tmp_path, sound, rate):
+    n = {"short": int(0.9 * rate), "one sample": 1}.get(sound, 5 * rate)
+    level = {"silence": 0.0, "noise of a 24 bit converter": 1e-6}.get(sound, 0.1)
+    networks.hear("ear", Audio(RANDOM.normal(0, level, (2, n)).astype(np.float32), rate)).save(tmp_path / "e.npz")
+    patches = networks.Patches.load(tmp_path / "e.npz")
+    assert heads.measure("animals", patches)["tiny_animals"] is None
+    assert heads.measure("animals", patches)["_probabilities"] is None
+    assert heads.measure("sizes", patches)["largeness"] is None
+
+
+def test_short_sound_is_followed_by_silence_and_silent_patches_do_not_count(folder):
+    short = music(1.5)
+    padded = Audio(np.pad(short.samples, ((0, 0), (0, 187 * 256 - short.samples.shape[1]))), RATE)
+    one = networks.hear("ear", short).output
+    assert len(one) == 1
+    np.testing.assert_array_equal(one, networks.hear("ear", padded).output)
+    long = music(9)
+    followed = Audio(np.pad(long.samples, ((0, 0), (0, 60 * RATE))), RATE)
+    found, whole = networks.hear("ear", followed).output, networks.hear("ear", long).output
+    assert len(whole) <= len(found) <= len(whole) + 2  # patches that end in the silence
+    np.testing.assert_allclose(found[: len(whole)], whole, rtol=1e-5)
+
+
+def test_tempo_is_what_most_patches_are_for():
+    votes = np.zeros((3, 256), np.float32)
+    votes[[0, 1, 2], [90, 91, 90]] = 1
+    assert heads.tempo(votes) == 120.0
+    assert heads.tempo(votes[:0]) is None
+
+
+def test_wrong_files_are_refused_by_name(folder, tmp_path):
+    patches = networks.Patches(np.ones((2, 4), np.float32), {})
+
+    def message(call, *arguments) -> str:
+        with pytest.raises(MirflowError) as error:
+            call(*arguments)
+        return str(error.value)
+
+    graph = (folder / "animals.pb").read_bytes()
+
+    def replaced(content: bytes) -> None:
+        (folder / "animals.pb.sha256").unlink(missing_ok=True)
+        (folder / "animals.pb").write_bytes(content)
+
+    heads.measure("animals", patches)
+    (folder / "animals.pb").write_bytes(graph + b"\x0a\x00")
+    assert "animals.pb is not the file that belongs there: sha256" in message(heads.measure, "animals", patches)
+    for damaged in (graph[:-20], b"<html>", b"", bytes(1000)):
+        replaced(damaged)
+        assert "animals.pb: a frozen TensorFlow graph is expected" in message(heads.measure, "animals", patches)
+    tiny_graphs.network(folder / "animals.pb", BANDS, np.arange(4.0))
+    replaced((folder / "animals.pb").read_bytes())
+    assert "animals.pb: no node 'model/Softmax' in it; likely ones are" in message(heads.measure, "animals", patches)
+    tiny_graphs.head(folder / "animals.pb", WEIGHTS[:3], np.zeros(3))
+    replaced((folder / "animals.pb").read_bytes())
+    said = message(heads.measure, "animals", patches)
+    assert "animals.pb: not the graph that TensorflowPredict2D expects (input model/Placeholder" in said
+    tiny_graphs.head(folder / "animals.pb", WEIGHTS[:, :2], np.zeros(2))
+    replaced((folder / "animals.pb").read_bytes())
+    assert "animals.pb has 2 outputs, but animals has 3 classes" in message(heads.measure, "animals", patches)
+    replaced(graph + tiny_graphs.node("out", "WriteFile", "a", "b"))
+    assert "animals.pb: refused, since it can do more than compute (WriteFile)" in message(
+        heads.measure, "animals", patches
+    )
+    replaced(graph)
+    (folder / "animals.json.sha256").unlink()
+    (folder / "animals.json").write_text('{"classes": 3}')
+    assert "animals.json: Essentia's metadata with a list of classes" in message(heads.measure, "animals", patches)
+    (folder / "ear.pb").unlink()
+    assert "ear.pb is missing; without a connection" in message(networks.hear, "ear", music(2))
+    (tmp_path / "e.npz").write_bytes(b"PK")
+    assert "e.npz: not the output of a network" in message(networks.Patches.load, tmp_path / "e.npz")
+
+
+def test_the_reader_of_graphs_sees_names_and_operations(folder):
+    assert tensorflow.read(folder / "tags.pb")[0] == ("model/Placeholder", "Placeholder")
+    assert tensorflow.read(folder / "tags.pb")[-1] == ("model/Sigmoid", "Sigmoid")
+
+
+def test_heads_are_features_like_the_others_and_made_on_request_only(folder):
+    by_name = {feature.name: feature for feature in registry.all_features()}
+    assert by_name["animals"].requires == "labels.backend: essentia"
+    assert by_name["judge"].requires == "labels.backend: essentia, labels.optional: [judge]"
+    assert by_name["animals"].models == ("ear", "animals")
+    assert not set(by_name) - set(registry.feature_names()) & set(registry.feature_names())
+    assert heads.chosen("none", []) == ()
+    assert {"animals", "tags", "sizes"} <= set(heads.chosen("essentia", []))
+    assert set(heads.chosen("essentia", ["judge"])) - set(heads.chosen("essentia", [])) == {"judge"}
+    with pytest.raises(MirflowError, match=r"labels\.optional: animals: none of .*judge"):
+        heads.chosen("essentia", ["animals"])
+
+
+def test_the_keys_that_users_know_are_made_without_an_optional_head(tmp_path, monkeypatch):
+    monkeypatch.setenv(models.FOLDER, str(tmp_path))
+    features = {feature.name: feature for feature in heads.features()}
+    keys = {field.key for name in heads.chosen("essentia", []) for field in features[name].fields}
+    assert keys == {
+        "essentia_genre",
+        "essentia_mood",
+        "essentia_instrument",
+        "danceability",
+        "atonality",
+        "voice_probability",
+        "instrumental_probability",
+    }
+
+
+def test_a_track_is_heard_once_for_all_heads(folder, tmp_path):
+    """Three heads, one embedding; a new head or another threshold does not hear the track again."""
+    write(tmp_path / "music" / "a.wav", loop(4))
+    write(tmp_path / "music" / "b.wav", 0 * loop(4))
+    others = [f.name for f in registry.all_features() if f.name not in ("animals", "tags", "sizes", "judge")]
+    settings = {
+        "library": str(tmp_path / "music"),
+        "results": str(tmp_path / "out"),
+        "models": str(folder),
+        "skip": [*others, "tags"],
+        "labels": {"backend": "essentia"},
+    }
+    mine = tmp_path / "mine.yaml"
+
+    def snakemake(*arguments, **changed):
+        mine.write_text(yaml.safe_dump(settings | changed))
+        return run_snakemake("--configfile", str(mine), *arguments)
+
+    done = snakemake("-j", "8")
+    assert done.returncode == 0, done.stdout
+    made = jobs(done.stdout)
+    assert (made["embedding_ear"], made["feature_animals"], made["feature_sizes"]) == (2, 2, 2)
+    content = artifacts.read_json(tmp_path / "out" / "a" / "a.INFO")
+    assert 0 <= content["largeness"] <= 1 and set(content["tiny_animals"]) <= set(ANIMALS)
+    assert "_probabilities" not in content
+    assert content["_provenance"]["features"]["animals"]["backend"] == "essentia-tensorflow"
+    assert artifacts.read_json(tmp_path / "out" / "b" / "b.INFO")["largeness"] is None
+    logs = {log.name: log.read_text() for log in (tmp_path / "out" / ".mirflow" / "logs" / "a").iterdir()}
+    assert logs["embedding_ear.log"].replace("ear.pb: sha256", "").count("\n") <= 1  # the hash, if first, and no noise
+    assert {"feature_animals.log", "feature_sizes.log"} <= set(logs)
+    assert "Nothing to be done" in snakemake("-n").stdout
+    assert jobs(snakemake("-n", skip=others).stdout) == {"feature_tags": 2, "info": 2}
+    threshold = {"labels": {"backend": "essentia", "threshold": 0.5}}
+    assert jobs(snakemake("-n", **threshold).stdout) == {"feature_animals": 2, "info": 2}
+    optional = {"labels": {"backend": "essentia", "optional": ["judge"]}}
+    assert jobs(snakemake("-n", **optional).stdout) == {"embedding_judge": 2, "feature_judge": 2, "info": 2}
+
+
+def test_tensorflow_never_runs_in_a_fork_of_the_warm_worker():
+    """There it waits for threads that were not copied; the worker gives these commands a process of their own."""
+    assert needs_own_process("embedding") and needs_own_process("head") and needs_own_process("audiobox")
+    assert not needs_own_process("info") and not needs_own_process("feature_tempo")
+
+
+@pytest.fixture(scope="module")
+def trained(shared):
+    folder = shared / "weights" / "essentia"
+    if not folder.is_dir():
+        pytest.skip("no trained graphs here")
+    return folder
+
+
+def test_trained_graphs_give_what_essentias_one_liners_give(shared, trained, tmp_path, monkeypatch):
+    """MusiCNN, a regression head on it, and TempoCNN; and jazz is jazz."""
+    import essentia.standard as es
+
+    from mirflow import audio
+
+    monkeypatch.setenv(models.FOLDER, str(tmp_path))
+    emotion = "emomusic-msd-musicnn-1.pb"
+    for name, file in (("msd-musicnn-1.pb",) * 2, ("deeptemp-k16-3.pb", "deeptemp_k16.pb"), (emotion,) * 2):
+        os.symlink(trained / file, tmp_path / name)
+    nodes = {"input": "flatten_in_input", "output": "dense_out"}
+    keys = {"valence": "v", "arousal": "a"}
+    catalogue(
+        tmp_path,
+        emotion={
+            "files": [emotion],
+            "head": {"network": "msd-musicnn", "classes": ["v", "a"], "keys": keys, "bounds": [1, 9], **nodes},
+        },
+    )
+    clip = audio.read(next((shared / "eval" / "clips").glob("*Vibe_Ace.ogg")))
+    clip = Audio(clip.samples[:, : 15 * clip.rate], clip.rate)
+    mono = audio.resample(clip.mono(), clip.rate, RATE)
+    heard = networks.hear("msd-musicnn", clip)
+    musicnn = es.TensorflowPredictMusiCNN(graphFilename=str(trained / "msd-musicnn-1.pb"), output="model/dense/BiasAdd")
+    np.testing.assert_allclose(heard.output, musicnn(mono), atol=2e-5)  # other batches, other rounding
+    emotions = es.TensorflowPredict2D(graphFilename=str(trained / emotion), **nodes)(musicnn(mono)).mean(axis=0)
+    fragment = heads.measure("emotion", heard)
+    assert (fragment["valence"], fragment["arousal"]) == pytest.approx(tuple(emotions), rel=1e-5)
+    tags = heads.measure("msd_tags", networks.hear("msd_tags", clip))["essentia_tags"]
+    assert next(iter(tags)) == "jazz"
+    slow = audio.resample(clip.mono(), clip.rate, 11025)
+    tempo, _, _ = es.TempoCNN(graphFilename=str(trained / "deeptemp_k16.pb"))(slow)
+    assert heads.measure("bpm_tempocnn", networks.hear("bpm_tempocnn", clip))["bpm_tempocnn"] == tempo
+    models._entries.cache_clear()
