@@ -1,4 +1,5 @@
 # make run LIBRARY=~/music RESULTS=~/results JOBS=8     a directory of music becomes .INFO files
+# make run PRESET=full ...                              with all trained models (config/full.yaml), which are fetched
 # make test                                             the whole test suite
 # make features                                         renew the README's table of features from the code
 # make bench                                            what each step costs: CPU seconds per minute of audio
@@ -8,6 +9,7 @@
 LIBRARY ?= demo
 RESULTS ?= results
 JOBS    ?= $(shell nproc)
+PRESET  ?= embedded
 PYTHON  ?= python3
 ROUNDS  ?= 50
 export LIBRARY RESULTS JOBS
@@ -17,10 +19,22 @@ BIN  := $(VENV)/bin
 # A value for --config, quoted such that Snakemake takes any file name for what it is: text.
 quoted = "$$($(BIN)/python -c 'import json, os, sys; print(" " + json.dumps(os.environ[sys.argv[1]]) + " ")' $(1))"
 
+ifeq ($(PRESET),embedded)
+INSTALLED := $(VENV)/base.done
+else ifeq ($(PRESET),full)
+INSTALLED := $(VENV)/models.done
+FILES_OF_PRESET := --configfile config/full.yaml
+else
+$(error PRESET is embedded or full, not $(PRESET))
+endif
+
+# Which build of torch: that for CUDA, unless there is no such card. Another one: make TORCH=--index-url=<its index>
+TORCH ?= $(shell ls /dev/nvidia0 >/dev/null 2>&1 || echo --extra-index-url=https://download.pytorch.org/whl/cpu)
+
 .PHONY: run test features bench chaos lint clean
 
-run: $(VENV)/base.done
-	@$(BIN)/snakemake -j "$$JOBS" --logger mirflow --config library=$(call quoted,LIBRARY) results=$(call quoted,RESULTS)
+run: $(INSTALLED)
+	@$(BIN)/snakemake -j "$$JOBS" --logger mirflow $(FILES_OF_PRESET) --config library=$(call quoted,LIBRARY) results=$(call quoted,RESULTS)
 
 test: $(VENV)/dev.done
 	@$(BIN)/python -m pytest
@@ -52,6 +66,14 @@ $(VENV)/base.done: envs/base.txt pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@echo "mirflow: compiling (once)"
 	@$(BIN)/python -m mirflow warmup
+	@touch $@
+
+# torchaudio's compiled parts link CUDA and keep it from being imported beside a CPU build of torch; it works without.
+$(VENV)/models.done: $(VENV)/base.done envs/models.txt envs/models-no-deps.txt
+	@echo "mirflow: installing what trained models need into $(VENV)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH) -r envs/models.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r envs/models-no-deps.txt
+	@$(BIN)/python -c 'import torch; exit(torch.version.cuda is None)' || rm -f $(VENV)/lib/python*/site-packages/torchaudio/lib/*.so
 	@touch $@
 
 $(VENV)/dev.done: $(VENV)/base.done envs/dev.txt

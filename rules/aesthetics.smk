@@ -17,6 +17,8 @@ rule feature_audiobox:
     benchmark:
         "<benchmarks>/{parent}{name}/feature_audiobox.jsonl"
     priority: 10
+    conda:
+        "../envs/models.yaml"
     resources:
         gpu=int(config["aesthetics"]["device"] == "gpu"),
     params:

@@ -11,6 +11,8 @@ for file in models.files():
         log:
             f"{RESULTS}/.mirflow/models/{file.name}.log",
         localrule: True
+        conda:
+            "../envs/base.yaml"
         resources:
             downloads=1,
         params:

@@ -62,7 +62,7 @@ QUESTIONS = [
 
 
 def inputs_of(name, sound, with_grids, longer=0.0):
-    """Make what a feature asks for, by the names of `registry.INPUTS`; the sound and its grids `longer` seconds more."""
+    """Make what a feature asks for, by the names of `registry.INPUTS`; sound and grids are `longer` seconds longer."""
     make, seconds, rate, channels = SOUNDS[sound]
     seconds += longer
     grids = {"beats": np.arange(0, seconds, 0.5), "downbeats": np.arange(0, seconds, 2.0)}
