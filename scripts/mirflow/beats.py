@@ -283,6 +283,24 @@ def _peaks(activation: np.ndarray, frame_rate: float) -> np.ndarray:
 DECODERS = {"hmm": decode, "peaks": pick_peaks}
 
 
+def with_clicks(full_mix: Audio, *, beats: np.ndarray, downbeats: np.ndarray) -> Audio:
+    """Return the track at half level with a click of 30 ms on each beat: 1 kHz, on downbeats 2 kHz.
+
+    Parameters
+    ----------
+    beats, downbeats : seconds; a downbeat is a beat too and gets one click
+    """
+    out = 0.5 * full_mix.samples
+    time = np.arange(round(0.03 * full_mix.rate)) / full_mix.rate
+    plain = beats[~np.isin(beats, downbeats)]
+    for times, hertz in ((plain, 1000), (downbeats, 2000)):
+        click = (0.5 * np.sin(2 * np.pi * hertz * time) * np.exp(-time / 0.008)).astype(np.float32)
+        for begin in np.round(times * full_mix.rate).astype(int):
+            room = out[:, begin : begin + len(click)]
+            room += click[: room.shape[1]]
+    return Audio(np.clip(out, -1, 1), full_mix.rate)
+
+
 def _log_odds(probability: np.ndarray) -> np.ndarray:
     clipped = np.clip(probability, FLOOR, 1 - FLOOR)
     return np.log(clipped / (1 - clipped)).astype(np.float32)
