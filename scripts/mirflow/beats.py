@@ -89,12 +89,12 @@ class Grid:
 STEMS = ("drums", "bass", "other", "vocals")
 FEWEST = 8  # beats: two bars; less is no metre that could be told from chance
 TURN = 50.0  # cost of a change of tempo in nats per natural logarithm of its ratio
-ENTRY = (
-    8.0  # nats that a run of beats must earn before it counts: its start, tempo and metre are a choice among thousands
-)
+ENTRY = 8.0  # nats that a run of beats must earn: its start, tempo and metre are a choice among thousands
 FINE = 75  # frames/s: at 250 beats a minute the next interval is 6 % longer, within what TURN lets pass
 BARS = {4: 0.5, 3: 0.2, 2: 0.15, 5: 0.05, 6: 0.05, 7: 0.03}  # beats a bar and how often, roughly
-TRUST = 1.2  # nats by which another metrical level must explain the tempo better than the first tracker's own
+# Nats by which another level must explain the tempo better than the first tracker's own, by the ratio of the two: half
+# and double tempo are the usual errors of trackers, triple ones are rare.
+ERRS = {1: 0.0, 1 / 2: 0.4, 2: 0.4, 1 / 3: 1.2, 3: 1.2, 2 / 3: 1.2, 3 / 2: 1.2}
 PHASE = 2.0  # nats in favour of where the first tracker put its beats
 ONSET = 0.5  # nats that an onset of usual strength adds: it decides within the width of a tick
 SILENCE_DB = 60  # below the loudest moment
@@ -155,9 +155,8 @@ def interpret(first: np.ndarray, flux: np.ndarray, semitones: np.ndarray) -> Act
     if beat_tempo.pulse(repeats, *places(first)) < PULSE:
         return _nothing(len(flux))
     grids = beat_metre.other_levels(first, frames[0] / rate, frames[-1] / rate)
-    scores = [tempo[places(other)].clip(-12).mean() for other in grids]
-    scores[0] += TRUST
-    grid = grids[int(np.argmax(scores))]
+    scores = {ratio: tempo[places(other)].clip(-12).mean() - ERRS[ratio] for ratio, other in grids.items()}
+    grid = grids[max(scores, key=scores.__getitem__)]
 
     times = np.arange(len(flux)) / rate
     ticks = beat_metre.tick_times(grid, len(flux) / rate)
