@@ -173,6 +173,17 @@ def test_louder_changes_nothing_and_equal_work_gives_equal_bytes(tmp_path):
     assert np.array_equal(a.beats, c.beats) and np.array_equal(a.positions, c.positions)
 
 
+def test_clicks_lie_on_the_beats_and_are_higher_on_downbeats():
+    clicked = beats.with_clicks(
+        Audio(np.zeros((2, 2 * RATE), np.float32), RATE), beats=np.array([0.5, 1.0, 1.99]), downbeats=np.array([1.0])
+    )
+    assert clicked.samples.shape == (2, 2 * RATE)
+    heard = np.flatnonzero(np.abs(clicked.samples[0]) > 0.05)
+    assert np.allclose(heard[np.diff(heard, prepend=-RATE) > RATE // 4] / RATE, [0.5, 1.0, 1.99], atol=0.001)
+    pitches = [np.abs(np.fft.rfft(clicked.samples[0, at : at + 661])).argmax() * RATE / 661 for at in (RATE // 2, RATE)]
+    assert pitches == pytest.approx([1000, 2000], abs=50)
+
+
 def test_a_file_that_holds_no_activations_is_named(tmp_path):
     path = tmp_path / "broken"
     path.write_bytes(b"not a zip")

@@ -89,12 +89,12 @@ class Grid:
 STEMS = ("drums", "bass", "other", "vocals")
 FEWEST = 8  # beats: two bars; less is no metre that could be told from chance
 TURN = 50.0  # cost of a change of tempo in nats per natural logarithm of its ratio
-ENTRY = (
-    8.0  # nats that a run of beats must earn before it counts: its start, tempo and metre are a choice among thousands
-)
+ENTRY = 8.0  # nats that a run of beats must earn: its start, tempo and metre are a choice among thousands
 FINE = 75  # frames/s: at 250 beats a minute the next interval is 6 % longer, within what TURN lets pass
 BARS = {4: 0.5, 3: 0.2, 2: 0.15, 5: 0.05, 6: 0.05, 7: 0.03}  # beats a bar and how often, roughly
-TRUST = 1.2  # nats by which another metrical level must explain the tempo better than the first tracker's own
+# Nats by which another level must explain the tempo better than the first tracker's own, by the ratio of the two: half
+# and double tempo are the usual errors of trackers, triple ones are rare.
+ERRS = {1: 0.0, 1 / 2: 0.4, 2: 0.4, 1 / 3: 1.2, 3: 1.2, 2 / 3: 1.2, 3 / 2: 1.2}
 PHASE = 2.0  # nats in favour of where the first tracker put its beats
 ONSET = 0.5  # nats that an onset of usual strength adds: it decides within the width of a tick
 SILENCE_DB = 60  # below the loudest moment
@@ -155,9 +155,8 @@ def interpret(first: np.ndarray, flux: np.ndarray, semitones: np.ndarray) -> Act
     if beat_tempo.pulse(repeats, *places(first)) < PULSE:
         return _nothing(len(flux))
     grids = beat_metre.other_levels(first, frames[0] / rate, frames[-1] / rate)
-    scores = [tempo[places(other)].clip(-12).mean() for other in grids]
-    scores[0] += TRUST
-    grid = grids[int(np.argmax(scores))]
+    scores = {ratio: tempo[places(other)].clip(-12).mean() - ERRS[ratio] for ratio, other in grids.items()}
+    grid = grids[max(scores, key=scores.__getitem__)]
 
     times = np.arange(len(flux)) / rate
     ticks = beat_metre.tick_times(grid, len(flux) / rate)
@@ -281,6 +280,24 @@ def _peaks(activation: np.ndarray, frame_rate: float) -> np.ndarray:
 
 
 DECODERS = {"hmm": decode, "peaks": pick_peaks}
+
+
+def with_clicks(full_mix: Audio, *, beats: np.ndarray, downbeats: np.ndarray) -> Audio:
+    """Return the track at half level with a click of 30 ms on each beat: 1 kHz, on downbeats 2 kHz.
+
+    Parameters
+    ----------
+    beats, downbeats : seconds; a downbeat is a beat too and gets one click
+    """
+    out = 0.5 * full_mix.samples
+    time = np.arange(round(0.03 * full_mix.rate)) / full_mix.rate
+    plain = beats[~np.isin(beats, downbeats)]
+    for times, hertz in ((plain, 1000), (downbeats, 2000)):
+        click = (0.5 * np.sin(2 * np.pi * hertz * time) * np.exp(-time / 0.008)).astype(np.float32)
+        for begin in np.round(times * full_mix.rate).astype(int):
+            room = out[:, begin : begin + len(click)]
+            room += click[: room.shape[1]]
+    return Audio(np.clip(out, -1, 1), full_mix.rate)
 
 
 def _log_odds(probability: np.ndarray) -> np.ndarray:

@@ -9,16 +9,15 @@ REPEATS = range(2, 9)  # beats after which a bar may repeat
 LEVELS = (1, 1 / 2, 2, 1 / 3, 3, 2 / 3, 3 / 2)  # the ratios by which trackers take another level for the beat
 
 
-def other_levels(beats: np.ndarray, shortest: float, longest: float) -> list[np.ndarray]:
-    """Return grids whose beat is another level of the metre than that of `beats` [k], itself first.
+def other_levels(beats: np.ndarray, shortest: float, longest: float) -> dict[float, np.ndarray]:
+    """Return ratio → the grid whose beat is that many beats of `beats` [k], 1 (itself) first.
 
     A grid whose median interval is outside [`shortest`, `longest`] s is left out.
     """
-    usual = np.median(np.diff(beats))
+    usual, index = np.median(np.diff(beats)), np.arange(len(beats))
     ratios = [ratio for ratio in LEVELS if ratio == 1 or shortest <= usual * ratio <= longest]
-    index = np.arange(len(beats))
-    grids = [np.interp(np.arange(0, len(beats) - 1 + 1e-9, ratio), index, beats) for ratio in ratios]
-    return [grid for grid in grids if len(grid) > 2]
+    grids = {ratio: np.interp(np.arange(0, len(beats) - 1 + 1e-9, ratio), index, beats) for ratio in ratios}
+    return {ratio: grid for ratio, grid in grids.items() if len(grid) > 2}
 
 
 def tick_times(beats: np.ndarray, duration: float) -> np.ndarray:
