@@ -44,7 +44,7 @@ WANDER_LIMIT = 15.0  # cents a hop; more is noise, not a note
 WANDER_FRAMES, WANDER_BINS = 17, 9  # neighbourhood that shares one wander, 0.4 s and 97 Hz
 VOICE_SHARE = (0.25, 0.35)  # of the power of all but drums and bass: below, a mix has no vocals; above, it has
 
-BASS_NOTES = (30.0, 260.0)  # Hz, fundamental: B0 to C4
+BASS_NOTES = (30.0, 165.0)  # Hz, fundamental: B0 to E3
 BASS_STEPS = 24  # pitches an octave
 BASS_PARTIALS = 6
 TRACK_PARTIALS, TRACK_DECAY, TRACK_POWER = 5, 0.8, 0.7  # salience: how many, weight of each next, compression
@@ -309,6 +309,9 @@ def bass_share(centre: np.ndarray, frequency: np.ndarray, fundamental: np.ndarra
         usual = np.percentile((level - note[:, None])[playing], 60, axis=0)
     limit = (10 ** ((note[:, None] + usual + 6) / 10)).astype(np.float32)
 
+    # a bass has a fundamental, if a weak one; a lone higher voice, taken for partials of a lower one, has none
+    founded = np.clip((level[:, 0] - level.max(axis=1) + 40) / 10, 0, 1).astype(np.float32)
+
     share = np.zeros_like(centre)
     used = min(int(1500 / width) + 1, bins)
     for k, partial in enumerate(partials):
@@ -316,6 +319,7 @@ def bass_share(centre: np.ndarray, frequency: np.ndarray, fundamental: np.ndarra
         tooth = np.exp(-0.5 * np.square(distance / PARTIAL_WIDTH))
         tooth *= np.minimum(1, limit[:, [k]] / (centre[:, :used] + np.float32(1e-9)))
         np.maximum(share[:, :used], tooth, out=share[:, :used])
+    share *= founded[:, None]
     return share * ((frequency > LOWEST_NOTE) / (1 + (frequency / BASS_UP_TO) ** 4)).astype(np.float32)
 
 
