@@ -3,6 +3,7 @@
 #   library → full_mix → stems → beat_activations → beats_grid, downbeats
 #                      → onsets                      ↓
 #                      → feature_* (one rule per module in scripts/mirflow/features) → info
+#                      → describe (where a model is given) → texts                     ↗
 #
 # Settings: config/config.yaml. Run: snakemake -j 8 --config library=~/music results=~/out
 
@@ -14,6 +15,7 @@ include: "rules/library.smk"
 include: "rules/stems.smk"
 include: "rules/rhythm.smk"
 include: "rules/features.smk"
+include: "rules/describe.smk"
 include: "rules/info.smk"
 
 

@@ -38,5 +38,7 @@ CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 PYTHON = "python" if CONDA else shlex.quote(sys.executable)
 # Every command runs warm where it can: in a worker that lives as long as this process (see scripts/warm.py).
 MIRFLOW = f"{PYTHON} -I -S {shlex.quote(SCRIPTS)}/warm.py"
+# Commands that load a model run one after another in a process that keeps it (see scripts/mirflow/model_worker.py).
+MIRFLOW_MODEL = f"{MIRFLOW} --model"
 os.environ["MIRFLOW_RUN"] = worker.identity()
 os.environ["MIRFLOW_WARM"] = str(int(config["warm"] and sys.platform == "linux"))

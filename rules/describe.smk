@@ -1,0 +1,90 @@
+# Needs:  full_mix.flac; a model (settings describe.model, describe.projector), nothing with describe.backend: none
+# Makes:  texts/<prompt>.txt for each entry of the prompts, features/music_flamingo.json with all of them for .INFO
+
+from mirflow.describe import backends, fragment, prompts
+
+DESCRIBE = config["describe"]
+MODEL_SETTINGS = ("model", "projector", "tokenizer")
+DESCRIBING = DESCRIBE["backend"] != "none"
+try:
+    PROMPTS_FILE = str(settings.path(DESCRIBE["prompts"] or f"{workflow.basedir}/config/prompts.yaml"))
+    PROMPTS = prompts.load(PROMPTS_FILE)
+    MODEL, PROJECTOR, TOKENIZER = (str(settings.path(DESCRIBE[key])) if DESCRIBE[key] else "" for key in MODEL_SETTINGS)
+    MODEL_FILES = backends.files(DESCRIBE["backend"], MODEL, PROJECTOR)
+    MADE = [feature for feature in registry.features() if feature.name not in config["skip"]]
+    # All texts of a track wait for the measurements that any of them mentions: they are answered together.
+    HINTS = sorted({name for prompt in PROMPTS.values() for name in prompts.owners(prompt, MADE)}) if DESCRIBING else []
+except MirflowError as error:
+    raise WorkflowError(str(error))
+MEASURED = [name for name in ("tempo", "tonality") if DESCRIBE["conflicts"] and name not in config["skip"]]
+
+
+rule describe_model:
+    input:
+        MODEL_FILES,
+    output:
+        "<results>/.mirflow/describe/model.json",
+    log:
+        "<logs>/.describe/describe_model.log",
+    benchmark:
+        "<benchmarks>/.describe/describe_model.jsonl"
+    conda:
+        "../envs/base.yaml"
+    shell:
+        "{MIRFLOW} describe_model {input:q} -o {output:q} 2> {log:q}"
+
+
+rule describe:
+    input:
+        full_mix="<results>/{parent}{name}/full_mix.flac",
+        hints=[f"<results>/{{parent}}{{name}}/features/{name}.json" for name in HINTS],
+        model=MODEL_FILES,
+        identity="<results>/.mirflow/describe/model.json",
+    output:
+        text="<results>/{parent}{name}/texts/{prompt}.txt",
+        record="<results>/{parent}{name}/texts/{prompt}.json",
+    log:
+        "<logs>/{parent}{name}/describe_{prompt}.log",
+    benchmark:
+        "<benchmarks>/{parent}{name}/describe_{prompt}.jsonl"
+    conda:
+        "../envs/flamingo.yaml"
+    wildcard_constraints:
+        prompt="|".join(PROMPTS) or "$^",
+    priority: 60
+    threads: DESCRIBE["threads"]
+    resources:
+        gpu=1,
+    params:
+        prompt=lambda wildcards: PROMPTS[wildcards.prompt].identity,
+        backend=DESCRIBE["backend"],
+        decoding=f"--max-tokens {DESCRIBE['max_tokens']} --temperature {DESCRIBE['temperature']}"
+        f" --top-p {DESCRIBE['top_p']} --seed {DESCRIBE['seed']}",
+    shell:
+        "{MIRFLOW_MODEL} describe {input.full_mix:q} --prompts {PROMPTS_FILE:q} --prompt {wildcards.prompt}"
+        " --hints {input.hints:q} --identity {input.identity:q} --backend {params.backend} --model {MODEL:q}"
+        " --projector {PROJECTOR:q} --device {DESCRIBE[device]} --threads {threads} {params.decoding}"
+        " -o {output.text:q} --record {output.record:q} 2> {log:q}"
+
+
+rule texts:
+    input:
+        texts=[f"<results>/{{parent}}{{name}}/texts/{prompt}.txt" for prompt in PROMPTS],
+        records=[f"<results>/{{parent}}{{name}}/texts/{prompt}.json" for prompt in PROMPTS],
+        identity="<results>/.mirflow/describe/model.json",
+        measured=[f"<results>/{{parent}}{{name}}/features/{name}.json" for name in MEASURED],
+        tokenizer=[TOKENIZER] if TOKENIZER else [],
+    output:
+        "<results>/{parent}{name}/features/music_flamingo.json",
+    log:
+        "<logs>/{parent}{name}/texts.log",
+    benchmark:
+        "<benchmarks>/{parent}{name}/texts.jsonl"
+    conda:
+        "../envs/flamingo.yaml"
+    params:
+        version=fragment.VERSION,
+        conflicts=DESCRIBE["conflicts"],
+    shell:
+        "{MIRFLOW} texts {input.texts:q} --identity {input.identity:q} --measured {input.measured:q}"
+        " --tokenizer {input.tokenizer:q} -o {output:q} 2> {log:q}"
