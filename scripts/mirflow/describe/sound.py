@@ -11,6 +11,7 @@ WINDOW_SECONDS = 30  # the encoder's window
 WINDOW = WINDOW_SECONDS * RATE  # samples
 WINDOW_TOKENS = 750  # that a window takes of the model's context
 SHORTEST = RATE  # samples; shorter sounds are filled up with silence: a window of nearly nothing breaks the encoders
+LEAST_TAIL = RATE // 10  # samples; less than this behind the last whole window is left out, for the same reason
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,9 @@ def prepare(audio: Audio, most_seconds: float) -> Sound:
         raise ValueError(f"the audio holds a sample that is no number, at {at:.3f} s")
     mono = resample(Audio(heard, audio.rate).mono(), audio.rate, RATE)[: int(most_seconds * RATE)]
     seconds = kept / audio.rate
-    samples = np.pad(mono, (0, max(0, SHORTEST - len(mono))))
-    return Sound(
-        np.ascontiguousarray(samples, dtype=np.float32), seconds, audio.duration - seconds, not heard.any()
-    )
+    tail = len(mono) % WINDOW
+    if len(mono) > WINDOW and 0 < tail < LEAST_TAIL:
+        mono = mono[:-tail]
+        seconds = len(mono) / RATE
+    samples = np.pad(mono, (0, max(0, SHORTEST - len(mono)))).astype(np.float32, copy=False)
+    return Sound(np.ascontiguousarray(samples), seconds, audio.duration - seconds, not heard.any())
