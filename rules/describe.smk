@@ -63,7 +63,7 @@ rule describe:
     shell:
         "{MIRFLOW_MODEL} describe {input.full_mix:q} --prompts {PROMPTS_FILE:q} --prompt {wildcards.prompt}"
         " --hints {input.hints:q} --identity {input.identity:q} --backend {params.backend} --model {MODEL:q}"
-        " --projector {PROJECTOR:q} --device {DESCRIBE[device]} --threads {threads} {params.decoding}"
+        " --projector={PROJECTOR:q} --device {DESCRIBE[device]} --threads {threads} {params.decoding}"
         " -o {output.text:q} --record {output.record:q} 2> {log:q}"
 
 

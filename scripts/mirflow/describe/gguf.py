@@ -25,10 +25,12 @@ BATCH = 768  # tokens that are evaluated at once: a whole window
 CONTEXT_STEP = 1024  # tokens; contexts are multiples, so that few tracks need a new one
 FADE = 240  # samples, 15 ms: a track that ends closer than this to the end of a window gets one more, silent window
 FLASH_ATTENTION_OFF = 0  # on, results depend on the number of threads
-PROJECTOR = "musicflamingo"
-CHAT = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+CHAT = (  # where a file brings no format of its own: that of Qwen2
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
+    "{{ '<|im_start|>assistant\n' }}"
+)
 SYSTEM = "You are a helpful assistant."
-ERROR_LEVEL = 3  # of llama.cpp's log
+ERROR_LEVEL = 4  # of ggml's log
 LOGGED = 20  # last lines kept
 
 _log: deque[str] = deque(maxlen=LOGGED)
@@ -93,7 +95,7 @@ class Text:
         self.model = self.cpp.llama_model_load_from_file(os.fsencode(self.path), parameters)
         if not self.model:
             said = _said()
-            swapped = " (it is a projector: are model and projector swapped?)" if "'clip'" in said else ""
+            swapped = " (are model and projector swapped?)" if "clip" in said.lower() else ""
             raise MirflowError(f"{self.path}: cannot be loaded as a model{swapped}: {said}")
         self.vocabulary = self.cpp.llama_model_get_vocab(self.model)
         self.most_tokens = self.cpp.llama_model_n_ctx_train(self.model)
