@@ -2,9 +2,11 @@
 
 import unicodedata
 
+import numpy as np
 import pytest
 from mirflow import artifacts, registry, settings
-from mirflow.describe import conflicts, faults, normalise, prompts
+from mirflow.audio import Audio
+from mirflow.describe import answer, conflicts, faults, fragment, normalise, prompts, sound
 from mirflow.errors import MirflowError
 
 # --- normalisation
@@ -57,7 +59,7 @@ def test_every_character_of_unicode_normalises_to_something_stable_and_visible()
         once = normalise.normalise(text)
         assert normalise.normalise(once) == once, f"U+{start:04X}"
         assert unicodedata.is_normalized("NFKC", once)
-        assert not {unicodedata.category(c) for c in once.replace("\n", "")} & {"Cc", "Cf", "Co", "Cs", "Cn", "Zs"} - {"Zs"}
+        assert not {unicodedata.category(c) for c in once.replace("\n", "")} & {"Cc", "Cf", "Co", "Cs", "Cn"}
         assert all(c == " " for c in once if unicodedata.category(c) == "Zs")
 
 
@@ -271,3 +273,111 @@ def test_what_is_unknown_or_a_guess_contradicts_nothing():
     assert conflicts.find("140 bpm in Eb major", undefined) == []
     assert conflicts.find("in Eb major", MEASURED | {"tonic_strength": 0.5}) == []
     assert not conflicts.comparable(undefined) and conflicts.comparable(MEASURED)
+
+
+# --- what a model hears
+
+
+def noise(seconds, rate=44100, channels=2):
+    return Audio(np.random.default_rng(0).standard_normal((channels, round(seconds * rate))).astype(np.float32) * 0.1, rate)
+
+
+def test_sound_is_mono_at_16_khz_and_never_shorter_than_a_second():
+    assert len(sound.prepare(noise(10), 600).samples) == 160000
+    left = np.stack([np.ones(44100), -np.ones(44100)]).astype(np.float32)
+    assert np.abs(sound.prepare(Audio(left, 44100), 600).samples).max() < 1e-6
+    tiny = sound.prepare(noise(1 / 44100), 600)
+    assert len(tiny.samples) == 16000 and tiny.seconds == pytest.approx(1 / 44100) and not tiny.silent
+
+
+def test_what_the_model_cannot_take_is_cut_off_and_said():
+    heard = sound.prepare(noise(65, 8000), 60)
+    assert (len(heard.samples), heard.seconds, heard.cut_off, heard.windows) == (960000, 60, 5, 2)
+    assert sound.prepare(noise(59, 8000), 60).cut_off == 0
+
+
+@pytest.mark.parametrize(("seconds", "windows"), [(0.3, 1), (30, 1), (30.05, 1), (30.2, 2), (60, 2), (60.01, 2)])
+def test_a_window_of_nearly_nothing_is_left_out(seconds, windows):
+    heard = sound.prepare(noise(seconds, 8000), 600)
+    assert heard.windows == windows
+    assert heard.seconds + heard.cut_off == pytest.approx(seconds) and 0 <= heard.cut_off < 0.1
+
+
+def test_sound_that_is_none_is_refused_and_silence_is_noticed():
+    with pytest.raises(ValueError, match="the audio is empty"):
+        sound.prepare(Audio(np.zeros((2, 0), np.float32), 44100), 600)
+    for broken in (np.nan, np.inf):
+        audio = noise(2)
+        audio.samples[1, 44100] = broken
+        with pytest.raises(ValueError, match=r"no number, at 1\.000 s"):
+            sound.prepare(audio, 600)
+    assert sound.prepare(Audio(np.zeros((2, 44100), np.float32), 44100), 600).silent
+
+
+# --- asking
+
+
+class Parrot:
+    """Says what it was told to, one after the other."""
+
+    def __init__(self, *texts):
+        self.texts, self.asked = list(texts), []
+
+    def answer(self, question, decoding):
+        self.asked.append(decoding)
+        return answer.Raw(self.texts.pop(0), 5, True)
+
+
+def test_a_useless_answer_is_asked_for_once_more_and_never_greedily():
+    parrot = Parrot("", "<think>hm</think>Deep house")
+    said = answer.ask(parrot, "?", answer.Decoding(9))
+    assert said.text == "Deep house" and said.retried == "empty"
+    assert [(d.temperature > 0, d.seed, d.max_tokens) for d in parrot.asked] == [(False, 0, 9), (True, 1, 9)]
+    drawn = Parrot("no no no no no", "Deep house")
+    assert answer.ask(drawn, "?", answer.Decoding(9, 0.3, 0.8, 7)).decoding == answer.Decoding(9, 0.3, 0.8, 8)
+    with pytest.raises(MirflowError, match="twice: first empty; then a refusal"):
+        answer.ask(Parrot("", "I'm sorry, no"), "?", answer.Decoding(9))
+
+
+# --- the fragment
+
+MODEL = {"music-flamingo-hf.Q8_0.gguf": {"bytes": 1, "sha256": "ab"}, "p.gguf": {"bytes": 1, "sha256": "cd"}}
+
+
+def record(**more):
+    asked = {"words": "?", "decoding": {"seed": 0}, "model": MODEL, "backend": "gguf"}
+    return {"asked": asked, "backend": "llama-cpp-python", "heard_seconds": 600.0, "cut_off_seconds": 5.0, **more}
+
+
+def test_the_fragment_holds_texts_conflicts_and_how_they_came_about():
+    texts = {"full": "House at 140 bpm", "mood": "Calm"}
+    records = {"full": record(decoding={"seed": 0}, retried="empty"), "mood": record(decoding={"seed": 0})}
+    content = fragment.assemble(texts, records, MODEL, MEASURED)
+    assert content["music_flamingo_full"] == "House at 140 bpm"
+    assert content["music_flamingo_model"] == "music-flamingo-hf.Q8_0"
+    assert content["music_flamingo_conflicts"] == {"full": ["tempo: the text says 140 bpm, measured 120.0"]}
+    origin = content["_provenance"]
+    assert (origin["feature"], origin["heard_seconds"], origin["cut_off_seconds"]) == ("music_flamingo", 600, 5)
+    assert origin["model"] == {"music-flamingo-hf.Q8_0.gguf": "ab", "p.gguf": "cd"}
+    assert origin["texts"]["full"] == {"question": "?", "decoding": {"seed": 0}, "retried": "empty"}
+
+
+def test_nothing_to_compare_is_not_no_conflict():
+    texts, records = {"full": "House at 140 bpm"}, {"full": record()}
+    assert fragment.assemble(texts, records, MODEL, dict.fromkeys(MEASURED))["music_flamingo_conflicts"] is None
+    assert fragment.assemble({"full": "House"}, records, MODEL, MEASURED)["music_flamingo_conflicts"] == {}
+    assert "music_flamingo_conflicts" not in fragment.assemble(texts, records, MODEL, None)
+    silent = fragment.assemble({"full": ""}, {"full": record(reason="the track is silent")}, MODEL, MEASURED)
+    assert silent["music_flamingo_full"] is None and silent["music_flamingo_conflicts"] is None
+    assert silent["_provenance"]["reason"] == "the track is silent"
+
+
+def test_tokens_of_t5_are_counted(tmp_path):
+    tokenizers = pytest.importorskip("tokenizers")
+    counter = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "b": 1, "?": 2}, unk_token="?"))
+    counter.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    counter.save(str(tmp_path / "tokenizer.json"))
+    content = fragment.assemble({"full": "a b c"}, {"full": record()}, MODEL, None, tmp_path / "tokenizer.json")
+    assert content["_provenance"]["texts"]["full"]["t5_tokens"] == 3
+    with pytest.raises(MirflowError, match="nothing.json: is no tokenizer.json"):
+        fragment.t5_tokens(tmp_path / "nothing.json", {})

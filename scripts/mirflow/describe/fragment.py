@@ -61,6 +61,8 @@ def assemble(
 
 def _how(record: Mapping) -> dict[str, Any]:
     how = {"question": record["asked"]["words"]}
+    if "heard_seconds" not in record:  # made from the other texts, by another model
+        how["model"] = {name: file["sha256"] for name, file in record["asked"]["model"].items()}
     return how | {key: record[key] for key in ("decoding", "tokens", "finished", "retried") if key in record}
 
 
