@@ -11,7 +11,9 @@ try:
     PROMPTS_FILE = str(settings.path(DESCRIBE["prompts"] or f"{workflow.basedir}/config/prompts.yaml"))
     PROMPTS = prompts.load(PROMPTS_FILE)
     CONDENSED = prompts.load(PROMPTS_FILE, "condense") if DESCRIBE["condense_model"] else {}
-    MODEL, PROJECTOR, TOKENIZER, CONDENSER = (str(settings.path(DESCRIBE[key])) if DESCRIBE[key] else "" for key in MODEL_SETTINGS)
+    MODEL, PROJECTOR, TOKENIZER, CONDENSER = (
+        str(settings.path(DESCRIBE[key])) if DESCRIBE[key] else "" for key in MODEL_SETTINGS
+    )
     MODEL_FILES = backends.files(DESCRIBE["backend"], MODEL, PROJECTOR)
     MADE = [feature for feature in registry.features() if feature.name not in config["skip"]]
     # All texts of a track wait for the measurements that any of them mentions: they are answered together.
@@ -53,11 +55,11 @@ rule describe:
         "<logs>/{parent}{name}/describe_{prompt}.log",
     benchmark:
         "<benchmarks>/{parent}{name}/describe_{prompt}.jsonl"
-    conda:
-        "../envs/flamingo.yaml"
     wildcard_constraints:
         prompt="|".join(PROMPTS) or "$^",
     priority: 60
+    conda:
+        "../envs/flamingo.yaml"
     threads: DESCRIBE["threads"]
     resources:
         gpu=1,
@@ -99,11 +101,11 @@ rule condense:
         "<logs>/{parent}{name}/condense_{prompt}.log",
     benchmark:
         "<benchmarks>/{parent}{name}/condense_{prompt}.jsonl"
-    conda:
-        "../envs/flamingo.yaml"
     wildcard_constraints:
         prompt="|".join(CONDENSED) or "$^",
     priority: 50
+    conda:
+        "../envs/flamingo.yaml"
     threads: DESCRIBE["threads"]
     resources:
         gpu=1,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import tiny_models
 from conftest import REPOSITORY, jobs, loop, run_snakemake, write
 from mirflow import registry
@@ -57,6 +58,8 @@ def test_one_job_a_text_and_only_the_prompts_that_are_listed(library, tmp_path):
         Path(file).touch()
     planned = jobs(run(library, tmp_path / "out", "-n", backend="gguf", **files).stdout)
     assert (planned["describe"], planned["texts"], planned["describe_model"]) == (15, 3, 1)
+    short = run(library, tmp_path / "out", "-n", backend="gguf", condense_model=files["model"], **files)
+    assert (jobs(short.stdout)["condense"], jobs(short.stdout)["describe"]) == (9, 15)
     prompts = tmp_path / "prompts.yaml"
     prompts.write_text("describe: {one: {words: What}, two: {words: 'At {bpm}?'}}")
     files |= {"backend": "gguf", "prompts": str(prompts)}

@@ -4,6 +4,7 @@ import unicodedata
 
 import numpy as np
 import pytest
+
 from mirflow import artifacts, registry, settings
 from mirflow.audio import Audio
 from mirflow.describe import answer, conflicts, faults, fragment, normalise, prompts, sound
@@ -71,7 +72,7 @@ def test_every_character_of_unicode_normalises_to_something_stable_and_visible()
         ("Slow house.<think>and then it never", "Slow house."),
         ("<think>it never ended", ""),
         ("<think></think>Ok.", "Ok."),
-        ("<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>Slow house.<|return|>", "Slow house."),
+        ("<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>Ok.<|return|>", "Ok."),
         ("<|start_of_role|>assistant<|end_of_role|>Slow house.<|end_of_text|>", "Slow house."),
         ("<|im_start|>assistant\nSlow house.<|im_end|></s>", "Slow house."),
         ("tempo < 120 and > 90, a <b>", "tempo < 120 and > 90, a <b>"),
@@ -112,7 +113,7 @@ def test_good_answers_pass(text):
         ("", "empty"),
         ("... 12 !", "empty"),
         ("I'm sorry, but I cannot listen to audio.", "refusal"),
-        ("I’m unable to process sound.", "refusal"),
+        ("I\u2019m unable to process sound.", "refusal"),
         ("As an AI language model I have no ears.", "refusal"),
         ("Please provide the audio file.", "refusal"),
         ("There is no audio attached.", "refusal"),
@@ -120,7 +121,7 @@ def test_good_answers_pass(text):
         ("house house house house house", "1 different"),
         (GOOD + " The beat goes on" * 6, "repeats itself"),
         ("The track is calm and then " + "drums and bass, " * 40, "repeats itself"),
-        (" ".join(f"The synth {adverb} plays the same melody as before." for adverb in ("softly", "gently", "calmly", "again")), "repeats itself"),
+        (" ".join(f"The synth {how} plays the same melody as before." for how in "abcd"), "repeats itself"),
     ],
 )  # fmt: skip
 def test_useless_answers_are_named(text, reason):
@@ -171,16 +172,25 @@ def test_what_is_wrong_with_the_prompts_is_said_in_one_line(tmp_path, text, mess
 
 
 def test_hints_say_what_was_measured_with_its_uncertainty(tmp_path):
-    path = write(tmp_path, "describe: {a: {words: 'Given that {bpm} and {key}, and {loudness}: {{describe}} it. {bpm}!'}}")
+    path = write(
+        tmp_path, "describe: {a: {words: 'Given that {bpm} and {key}, and {loudness}: {{describe}} it. {bpm}!'}}"
+    )
     prompt = prompts.load(path)["a"]
     assert prompts.owners(prompt, registry.features()) == ("tempo", "tonality", "loudness")
     fragment = tmp_path / "f.json"
-    values = {"bpm": 120.44, "beat_regularity": 0.97, "tonic": 9, "tonic_scale": "minor", "tonic_strength": 0.8, "lufs": -9.96}
+    values = {
+        "bpm": 120.44,
+        "beat_regularity": 0.97,
+        "tonic": 9,
+        "tonic_scale": "minor",
+        "tonic_strength": 0.8,
+        "lufs": -9.96,
+    }
     artifacts.write_json(fragment, values)
     assert prompt.fill(prompts.hints(prompt, [fragment])) == (
-        "Given that the measured tempo is 120.4 bpm (97% of the beats are regular) and the measured key is A minor (it fits "
-        "to 80%), and the measured loudness is -10.0 LUFS: {describe} it. the measured tempo is 120.4 bpm (97% of the beats "
-        "are regular)!"
+        "Given that the measured tempo is 120.4 bpm (97% of the beats are regular) and the measured key is A minor (it "
+        "fits to 80%), and the measured loudness is -10.0 LUFS: {describe} it. the measured tempo is 120.4 bpm (97% of "
+        "the beats are regular)!"
     )
     artifacts.write_json(fragment, dict.fromkeys(values))
     assert prompts.hints(prompt, [fragment])["key"] == "no key could be measured"
@@ -192,11 +202,15 @@ def test_hints_say_what_was_measured_with_its_uncertainty(tmp_path):
 def test_genres_are_the_five_likeliest_with_two_decimals(tmp_path):
     prompt = prompts.Prompt("a", "{genres}")
     fragment = tmp_path / "f.json"
-    artifacts.write_json(fragment, {"essentia_genre": {"House": 0.512, "Techno": 0.7, **{f"g{i}": 0.1 for i in range(6)}}})
+    artifacts.write_json(
+        fragment, {"essentia_genre": {"House": 0.512, "Techno": 0.7, **{f"g{i}": 0.1 for i in range(6)}}}
+    )
     said = prompts.hints(prompt, [fragment])["genres"]
     assert said == "the likeliest genres are Techno (0.70), House (0.51), g0 (0.10), g1 (0.10), g2 (0.10)"
     with pytest.raises(MirflowError, match=r"\{genres\} needs essentia_genre"):
-        prompts.owners(prompt, tuple(f for f in registry.features() if "essentia_genre" not in {x.key for x in f.fields}))
+        prompts.owners(
+            prompt, tuple(f for f in registry.features() if "essentia_genre" not in {x.key for x in f.fields})
+        )
 
 
 def test_a_change_of_the_question_changes_its_identity():
@@ -260,7 +274,8 @@ MEASURED = {"bpm": 120.0, "tonic": 9, "tonic_scale": "minor", "tonic_strength": 
         ("at 140 bpm", ["tempo: the text says 140 bpm, measured 120.0"]),
         ("from 90 to 95 bpm", ["tempo: the text says 90 to 95 bpm, measured 120.0"]),
         ("in A major", ["key: the text says A major, measured A minor"]),
-        ("126 bpm in Eb major", ["tempo: the text says 126 bpm, measured 120.0", "key: the text says Eb major, measured A minor"]),
+        ("150 bpm in Eb major", [
+            "tempo: the text says 150 bpm, measured 120.0", "key: the text says Eb major, measured A minor"]),
         ("begins in D minor and ends in A minor", []),
     ],
 )  # fmt: skip
@@ -279,7 +294,9 @@ def test_what_is_unknown_or_a_guess_contradicts_nothing():
 
 
 def noise(seconds, rate=44100, channels=2):
-    return Audio(np.random.default_rng(0).standard_normal((channels, round(seconds * rate))).astype(np.float32) * 0.1, rate)
+    return Audio(
+        np.random.default_rng(0).standard_normal((channels, round(seconds * rate))).astype(np.float32) * 0.1, rate
+    )
 
 
 def test_sound_is_mono_at_16_khz_and_never_shorter_than_a_second():
@@ -379,5 +396,5 @@ def test_tokens_of_t5_are_counted(tmp_path):
     counter.save(str(tmp_path / "tokenizer.json"))
     content = fragment.assemble({"full": "a b c"}, {"full": record()}, MODEL, None, tmp_path / "tokenizer.json")
     assert content["_provenance"]["texts"]["full"]["t5_tokens"] == 3
-    with pytest.raises(MirflowError, match="nothing.json: is no tokenizer.json"):
+    with pytest.raises(MirflowError, match=r"nothing\.json: is no tokenizer.json"):
         fragment.t5_tokens(tmp_path / "nothing.json", {})

@@ -1,4 +1,4 @@
-"""The model worker, with a stand-in for the model: what it keeps, what it shares, what it loses when something breaks."""
+"""The model worker, with a stand-in for the model: what it keeps, what it shares, what it loses."""
 
 import hashlib
 import importlib.util
@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from conftest import REPOSITORY
-from mirflow import artifacts, model_worker, worker
+from mirflow import artifacts, model_worker, worker  # noqa: F401 - what `python` starts uses all of these
 from mirflow.describe import answer, backends
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are for Linux")
@@ -50,7 +51,11 @@ class StandIn:
         if question == "sleep":
             time.sleep(60)
         digits = hashlib.sha256(f"{self.sound}{question}".encode()).hexdigest()
-        words = "same " * 99 if question == "loop" else " ".join("bass drum voice piano".split()[int(d, 16) % 4] + d for d in digits)
+        words = (
+            "same " * 99
+            if question == "loop"
+            else " ".join("bass drum voice piano".split()[int(d, 16) % 4] + d for d in digits)
+        )
         return answer.Raw(words, 64, True)
 
     def close(self) -> None:
@@ -61,7 +66,9 @@ def python(code: str, *arguments: str, environment: dict, **options) -> subproce
     """Start a Python that knows the stand-in."""
     path = os.pathsep.join([str(REPOSITORY / "scripts"), str(Path(__file__).parent)])
     code = f"import sys; from test_describe_worker import *; backends.BACKENDS['stand-in'] = StandIn; {code}"
-    return subprocess.Popen([sys.executable, "-c", code, *arguments], env={**environment, "PYTHONPATH": path}, **options)
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], env={**environment, "PYTHONPATH": path}, **options
+    )
 
 
 def load_warm():
@@ -182,7 +189,10 @@ def test_useless_answers_fail_with_their_reason_after_a_second_attempt_that_is_n
     assert status == 1
     assert said.splitlines()[-1].startswith("mirflow: error: ")
     assert "a/full_mix.flac: the model gave no useful answer, twice" in said and "repeats itself" in said
-    assert [line for line in house.diary.read_text().splitlines() if "loop" in line] == ["answer loop 0.0", "answer loop 0.7"]
+    assert [line for line in house.diary.read_text().splitlines() if "loop" in line] == [
+        "answer loop 0.0",
+        "answer loop 0.7",
+    ]
 
 
 def test_a_client_that_goes_away_does_not_block_the_others(house):

@@ -8,7 +8,8 @@ import numpy as np
 SEED = 1
 WHISPER = 0.25  # how much the layers add to a token: enough to be heard, too little to drown its successor
 WORDS = """bass drum snare piano guitar violin flute warm bright slow fast deep house techno jazz folk minor major chord
-melody rhythm verse chorus bridge vocal choir string brass pad lead soft loud wide dry echo calm dark happy sad lazy""".split()
+melody rhythm verse chorus bridge vocal choir string brass pad lead soft loud wide dry echo calm dark happy sad
+lazy""".split()
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% if m['content'] is string %}{{ m['content'] }}{% else %}"
     "{% for c in m['content'] %}{% if c['type'] == 'audio' %}<sound>{% endif %}{% endfor %}"
@@ -114,7 +115,9 @@ def transformers_folder(folder: Path, model_type: str = "audioflamingo3", **size
         head = model.lm_head.weight.numpy()
         embedding = model.get_input_embeddings().weight.numpy()
         say_words(head, embedding, tokenizer.convert_ids_to_tokens(range(size)))
-    model.generation_config = transformers.GenerationConfig(do_sample=True, temperature=0.7, eos_token_id=ids["<|im_end|>"])
+    model.generation_config = transformers.GenerationConfig(
+        do_sample=True, temperature=0.7, eos_token_id=ids["<|im_end|>"]
+    )
     model.to(torch.bfloat16).save_pretrained(folder)
     processor.save_pretrained(folder)
     for file in raw.iterdir():
@@ -185,7 +188,11 @@ def gguf_projector(path: Path, **sizes: int) -> Path:
     """Write a random encoder of sound and its projection to a language model as a GGUF file."""
     import gguf
 
-    width, encoder_width, encoder_layers = sizes.get("width", 64), sizes.get("encoder_width", 32), sizes.get("encoder_layers", 2)
+    width, encoder_width, encoder_layers = (
+        sizes.get("width", 64),
+        sizes.get("encoder_width", 32),
+        sizes.get("encoder_layers", 2),
+    )
     rng = np.random.default_rng(SEED + 1)
 
     def random(*shape: int, kind: type = np.float32) -> np.ndarray:

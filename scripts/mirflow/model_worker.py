@@ -1,10 +1,10 @@
 """The model worker: one process that keeps a loaded model, and runs one command at a time.
 
 ``python -m mirflow.model_worker SOCKET RUN READY_FD`` is started by ``scripts/warm.py --model``. Clients, security and
-end are those of the warm worker (see there). Commands wait in a queue for one child, which lives on between them with the
-model that it loaded (`mirflow.resident`). The worker itself holds no model: when the child crashes, the command that it
-ran is lost and its client told so, and the next command gets a new child. A client that goes away while its command runs
-takes the child with it, since nothing else stops native code.
+end are those of the warm worker (see there). Commands wait in a queue for one child, which lives on between them with
+the model that it loaded (`mirflow.resident`). The worker itself holds no model: when the child crashes, the command
+that it ran is lost and its client told so, and the next command gets a new child. A client that goes away while its
+command runs takes the child with it, since nothing else stops native code.
 """
 
 import array

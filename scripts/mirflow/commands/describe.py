@@ -1,7 +1,8 @@
 """One text about a track, by an audio language model.
 
-In the model worker, which lives on, the model stays loaded and the track stays encoded; there the other texts of the track
-that are still to be made are answered at once, so that their jobs, whenever they come, find their answer waiting.
+In the model worker, which lives on, the model stays loaded and the track stays encoded; there the other texts of the
+track that are still to be made are answered at once, so that their jobs, whenever they come, find their answer waiting.
+(With thousands of jobs ready, Snakemake looks at a random part of them: jobs of one track rarely follow each other.)
 """
 
 import argparse
@@ -43,9 +44,7 @@ def arguments_of_model(parser: argparse.ArgumentParser) -> None:
 
 def session(arguments: argparse.Namespace) -> Session:
     """Return the session with the model that is asked for; loads it unless this process holds it already."""
-    model = Model(
-        arguments.backend, arguments.model, arguments.projector, arguments.device, arguments.threads
-    )
+    model = Model(arguments.backend, arguments.model, arguments.projector, arguments.device, arguments.threads)
     return resident.get((model, arguments.identity.read_bytes()), lambda: Session(model.load()))
 
 

@@ -1,4 +1,4 @@
-"""The fragment of a track's texts: every text under its key, where they contradict the measurement, how they were made."""
+"""The fragment of a track's texts: each under its key, where they contradict the measurement, how they were made."""
 
 import argparse
 from pathlib import Path

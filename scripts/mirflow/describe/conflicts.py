@@ -1,6 +1,6 @@
 """Where a text names a tempo or a key, does that agree with what was measured?
 
-A text that describes another tempo or key than the music has was imagined: users filter such texts out of a training set.
+A text that describes another tempo or key than the music has was imagined: users keep such texts out of training.
 Only plain contradictions count. Half and double tempo are the same beat counted differently (the second accuracy of the
 MIREX tempo tasks), a relative key has the same notes, and a text that names several is right when one of them is.
 """
@@ -41,7 +41,7 @@ def tempos(text: str) -> list[tuple[float, float]]:
 
 
 def keys(text: str) -> list[tuple[int, str]]:
-    """Return the keys that a text (normalised) names: tonic (C = 0), "major" or "minor". Chords in passing do not count."""
+    """Return the keys that a text (normalised) names: tonic (C = 0), "major" or "minor". Chords do not count."""
     return [
         ((NOTES[letter] + SIGNS[sign.lower()]) % 12, "major" if mode.lower().startswith("maj") else "minor")
         for letter, sign, mode in (match.groups("") for match in _KEY.finditer(text))
@@ -80,6 +80,4 @@ def comparable(measured: Mapping) -> bool:
 
 
 def _same_tempo(bpm: float, low: float, high: float) -> bool:
-    return any(
-        low * (1 - TEMPO_TOLERANCE) <= bpm * level <= high * (1 + TEMPO_TOLERANCE) for level in TEMPO_LEVELS
-    )
+    return any(low * (1 - TEMPO_TOLERANCE) <= bpm * level <= high * (1 + TEMPO_TOLERANCE) for level in TEMPO_LEVELS)

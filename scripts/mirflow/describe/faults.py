@@ -12,13 +12,15 @@ LONGEST_LOOP = 40  # words
 MOST_LOOPED = 12  # words in a row that are mere copies of the words before them
 FEWEST_DISTINCT = 0.34  # share of different words in a short text
 
-_WORD = re.compile(r"\w+(?:['’]\w+)*")
+_WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
 _RUN = re.compile(r"([^\s.\-_=*])\1{%d,}" % (LONGEST_RUN - 1))  # noqa: UP031 - braces would need doubling
 _REFUSAL = re.compile(
     r"^\W*(?:i'?m sorry|i am sorry|sorry,|i apologi[sz]e|as an ai\b|as a (?:large )?language model"
-    r"|(?:unfortunately,? )?i(?: am|'m) (?:unable|not able)\b|(?:unfortunately,? )?i (?:cannot|can'?t|can not|could not|couldn'?t)\b"
+    r"|(?:unfortunately,? )?i(?: am|'m) (?:unable|not able)\b"
+    r"|(?:unfortunately,? )?i (?:cannot|can'?t|can not|could not|couldn'?t)\b"
     r"|(?:unfortunately,? )?i do(?: not|n'?t) (?:have|hear|see)\b"
-    r"|(?:there is|it seems there is|you have provided|you provided) no (?:audio|sound|music) (?:file|attached|provided|here)"
+    r"|(?:there is|it seems there is|you have provided|you provided) no (?:audio|sound|music)"
+    r" (?:file|attached|provided|here)"
     r"|(?:please|could you(?: please)?) (?:provide|upload|share|attach)\b)",
     re.I,
 )
@@ -32,7 +34,7 @@ def fault(text: str) -> str | None:
     """
     if sum(character.isalpha() for character in text) < FEWEST_LETTERS:
         return "empty"
-    if _REFUSAL.search(text.replace("’", "'")):
+    if _REFUSAL.search(text.replace("\u2019", "'")):
         return f"a refusal: {text[:60]!r}"
     if run := _RUN.search(text):
         return f"repeats itself: {run[1]!r} {len(run[0])} times in a row"

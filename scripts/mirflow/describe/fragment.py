@@ -11,7 +11,13 @@ from mirflow.info import PROVENANCE
 
 NAME = "music_flamingo"
 VERSION = 1  # raise it when normalisation, faults or conflicts change what comes out
-COMMON = ("backend", "backend_version", "heard_seconds", "cut_off_seconds", "reason")  # the same for all texts of a track
+COMMON = (
+    "backend",
+    "backend_version",
+    "heard_seconds",
+    "cut_off_seconds",
+    "reason",
+)  # the same for all texts of a track
 
 
 def assemble(

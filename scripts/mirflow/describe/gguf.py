@@ -1,8 +1,8 @@
 """Music Flamingo as GGUF files, run by llama.cpp (package llama-cpp-python).
 
 A track is encoded once: the beginning of the conversation and the sound are evaluated, and stay in the context. Each
-question is evaluated behind them, and removed again after its answer. What is computed for a question does not depend on
-the questions before it, so the texts are those of separate runs.
+question is evaluated behind them, and removed again after its answer. What is computed for a question does not depend
+on the questions before it, so the texts are those of separate runs.
 """
 
 import contextlib
@@ -265,7 +265,9 @@ class Gguf(Text):
         samples = np.ascontiguousarray(samples, dtype=np.float32)
         mtmd = self.mtmd
         with contextlib.ExitStack() as stack:
-            bitmap = mtmd.mtmd_bitmap_init_from_audio(len(samples), samples.ctypes.data_as(ctypes.POINTER(ctypes.c_float)))
+            bitmap = mtmd.mtmd_bitmap_init_from_audio(
+                len(samples), samples.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+            )
             stack.callback(mtmd.mtmd_bitmap_free, bitmap)
             chunks = mtmd.mtmd_input_chunks_init()
             stack.callback(mtmd.mtmd_input_chunks_free, chunks)

@@ -11,8 +11,12 @@ _REASONING = re.compile(r"<(think|thinking|reasoning)\b[^>]*>.*?</\1\s*>", re.S 
 _REASONING_END = re.compile(r"^.*</(?:think|thinking|reasoning)\s*>", re.S | re.I)  # its beginning was in the prompt
 _REASONING_OPEN = re.compile(r"<(?:think|thinking|reasoning)\b[^>]*>.*$", re.S | re.I)  # never ended: no answer follows
 _FINAL = re.compile(r"^.*<\|channel\|>\s*final\s*<\|message\|>", re.S)  # Harmony: earlier channels are not the answer
-_ROLE = re.compile(r"<\|(?:im_start|start)\|>\s*(?:assistant|system|user)\b|<\|start_of_role\|>.*?<\|end_of_role\|>", re.S)
-_TOKEN = re.compile(r"<\|[^<>|]{1,40}\|>|</?s>|<(?:sound|audio|pad|unk|bos|eos|eot|end_of_turn|start_of_turn)>|\[/?INST\]")
+_ROLE = re.compile(
+    r"<\|(?:im_start|start)\|>\s*(?:assistant|system|user)\b|<\|start_of_role\|>.*?<\|end_of_role\|>", re.S
+)
+_TOKEN = re.compile(
+    r"<\|[^<>|]{1,40}\|>|</?s>|<(?:sound|audio|pad|unk|bos|eos|eot|end_of_turn|start_of_turn)>|\[/?INST\]"
+)
 
 # What NFKC would damage, and what T5 has no token for.
 _MEANING = str.maketrans(
@@ -63,7 +67,9 @@ def normalise(text: str) -> str:
     Lines stay lines (T5 reads a line break as a space); empty ones, and spaces at their ends, go. Applied twice it
     changes nothing more.
     """
-    text = _FRACTION.sub(lambda m: f"{m[1]} " * bool(m[1]) + unicodedata.normalize("NFKC", m[2]).replace("\u2044", "/"), text)
+    text = _FRACTION.sub(
+        lambda m: f"{m[1]} " * bool(m[1]) + unicodedata.normalize("NFKC", m[2]).replace("\u2044", "/"), text
+    )
     text = _EXPONENT.sub(lambda m: "^" + m[0].translate(_SUPERSCRIPT), text)
     text = _INDEX.sub(lambda m: "_" + m[0].translate(_SUBSCRIPT), text)
     text = _ACCIDENTAL.sub(r"\1", text).translate(_MEANING)

@@ -96,7 +96,9 @@ def _prompt(where: str, name: str, entry: object, known: tuple[str, ...]) -> Pro
         unknown = [field for field in prompt.placeholders if not NAME.fullmatch(field) or field not in known]
         prompt.fill(dict.fromkeys(prompt.placeholders, ""))
     except (ValueError, KeyError, IndexError, AttributeError) as error:
-        raise MirflowError(f"{where}: the braces in its words are not in order ({error}); {{{{ stands for {{") from error
+        raise MirflowError(
+            f"{where}: the braces in its words are not in order ({error}); {{{{ stands for {{"
+        ) from error
     if unknown:
         raise MirflowError(f"{where}: {{{unknown[0]}}} is none of {', '.join(f'{{{name}}}' for name in known)}")
     return prompt
@@ -105,7 +107,9 @@ def _prompt(where: str, name: str, entry: object, known: tuple[str, ...]) -> Pro
 def _bpm(values: Mapping) -> str:
     if values["bpm"] is None:
         return "no steady tempo could be measured"
-    regular = f" ({values['beat_regularity']:.0%} of the beats are regular)" if values["beat_regularity"] is not None else ""
+    regular = (
+        f" ({values['beat_regularity']:.0%} of the beats are regular)" if values["beat_regularity"] is not None else ""
+    )
     return f"the measured tempo is {values['bpm']:.1f} bpm{regular}"
 
 
@@ -151,7 +155,9 @@ def owners(prompt: Prompt, features: tuple) -> tuple[str, ...]:
     for placeholder in prompt.placeholders:
         for key in HINTS[placeholder][0]:
             if key not in owner:
-                raise MirflowError(f"prompt {prompt.name}: {{{placeholder}}} needs {key}, which this run does not measure")
+                raise MirflowError(
+                    f"prompt {prompt.name}: {{{placeholder}}} needs {key}, which this run does not measure"
+                )
     return tuple(dict.fromkeys(owner[key] for placeholder in prompt.placeholders for key in HINTS[placeholder][0]))
 
 
@@ -174,6 +180,8 @@ def hints(prompt: Prompt, fragments: list[str | PathLike]) -> dict[str, str]:
         keys, say = HINTS[placeholder]
         missing = [key for key in keys if key not in values]
         if missing:
-            raise MirflowError(f"prompt {prompt.name}: {{{placeholder}}} needs {missing[0]}, which is in no given fragment")
+            raise MirflowError(
+                f"prompt {prompt.name}: {{{placeholder}}} needs {missing[0]}, which is in no given fragment"
+            )
         said[placeholder] = say(values)
     return said

@@ -98,7 +98,10 @@ class Transformers:
         if missing:
             raise MirflowError(f"{self.folder}: {len(missing)} weights are not in its files, {missing[0]} is the first")
         # and what is missing of a tokenizer with an empty one.
-        if processor.audio_token_id != config.audio_token_id or len(processor.tokenizer) > config.text_config.vocab_size:
+        if (
+            processor.audio_token_id != config.audio_token_id
+            or len(processor.tokenizer) > config.text_config.vocab_size
+        ):
             raise MirflowError(f"{self.folder}: its tokenizer does not belong to its model, or is not there")
         return model, processor
 
@@ -178,4 +181,6 @@ class Transformers:
             self.cache.crop(self.prefix.shape[1] - self.cache.get_seq_length())
         said = output[0, ids.shape[1] :].tolist()
         finished = bool(said) and said[-1] in self.ends
-        return Raw(tokenizer.decode(said[: len(said) - finished], skip_special_tokens=False), len(said) - finished, finished)
+        return Raw(
+            tokenizer.decode(said[: len(said) - finished], skip_special_tokens=False), len(said) - finished, finished
+        )
