@@ -5,6 +5,7 @@
 #                      → embedding_* → feature_* (one rule per head in config/models.yaml, when a setting asks for it)
 #                      → feature_audiobox (when a setting asks for it)
 #                      → feature_* (one rule per module in scripts/mirflow/features) → info
+#                      → describe (where a model is given) → texts                     ↗
 #
 # Settings: config/config.yaml. Run: snakemake -j 8 --config library=~/music results=~/out
 
@@ -25,6 +26,7 @@ include: "rules/rhythm.smk"
 include: "rules/features.smk"
 include: "rules/labels.smk"
 include: "rules/aesthetics.smk"
+include: "rules/describe.smk"
 include: "rules/info.smk"
 
 

@@ -13,6 +13,7 @@ rule info:
         source="<results>/{parent}{name}/source.json",
         stems="<results>/{parent}{name}/stems.json",
         fragments=[f"<results>/{{parent}}{{name}}/features/{name}.json" for name in WANTED],
+        texts="<results>/{parent}{name}/features/music_flamingo.json" if DESCRIBING else [],
     output:
         info=update("<results>/{parent}{name}/{name}.INFO"),
         # When the last merge succeeded. The .INFO itself cannot tell: it outlives a failed merge, and people edit it.
@@ -25,5 +26,5 @@ rule info:
     conda:
         "../envs/base.yaml"
     shell:
-        "mirflow info {input.fragments:q} --record source {input.source:q} --record stems {input.stems:q}"
+        "mirflow info {input.fragments:q} {input.texts:q} --record source {input.source:q} --record stems {input.stems:q}"
         " -o {output.info:q} 2> {log:q}"

@@ -7,6 +7,9 @@ of this is impossible, the command runs here, cold: warm is faster, never differ
 
 The environment says which run this is: MIRFLOW_RUN, the process that the worker lives for ("pid:start time"), or a
 cluster's job. Without either, and with MIRFLOW_WARM=0, everything is cold.
+
+``warm.py --model COMMAND ...`` asks the model worker instead (mirflow/model_worker.py): one process for each GPU, which
+keeps the model that it loaded, and runs one command at a time.
 """
 
 import array
@@ -25,15 +28,19 @@ SCRIPTS = os.path.dirname(os.path.abspath(__file__))
 START_TIMEOUT = 120  # seconds for a worker to import everything; a slow network disk may take its time
 CLUSTER_JOBS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 MAX_SOCKET_PATH = 100  # bytes; the kernel allows 107
+DEVICES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 
 
 def main(argv: list[str]) -> int:
     """Run `argv` warm or cold; return its exit status."""
+    kind = "worker"
+    if argv[:1] == ["--model"]:
+        kind, argv = "model_worker", argv[1:]
     run = run_identity()
     if run is None:
         return cold(argv)
     try:
-        connection = connect(socket_path(run), run)
+        connection = connect(socket_path(run, kind), run, kind)
     except OSError:
         return cold(argv)
     try:
@@ -74,7 +81,7 @@ def start_time(pid: int) -> str:
         return ""
 
 
-def socket_path(run: str) -> str:
+def socket_path(run: str, kind: str = "worker") -> str:
     """Return where the worker of this run and this code listens, in a folder of this user alone.
 
     Raises
@@ -87,7 +94,10 @@ def socket_path(run: str) -> str:
     status = os.lstat(folder)
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise PermissionError(f"{folder} is not private")
-    name = hashlib.sha256(f"{run}\0{sys.executable}\0{code_identity()}".encode()).hexdigest()[:16]
+    which = f"{run}\0{sys.executable}\0{code_identity()}"
+    if kind != "worker":
+        which += f"\0{kind}\0{[os.environ.get(variable) for variable in DEVICES]}"
+    name = hashlib.sha256(which.encode(errors="surrogateescape")).hexdigest()[:16]
     path = os.path.join(folder, name)
     if len(os.fsencode(path)) > MAX_SOCKET_PATH:
         raise OSError(f"{path} is too long for a socket")
@@ -108,7 +118,7 @@ def code_identity() -> str:
     return digest.hexdigest()
 
 
-def connect(path: str, run: str) -> socket.socket:
+def connect(path: str, run: str, kind: str = "worker") -> socket.socket:
     """Connect to the worker; start it when there is none."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -123,14 +133,14 @@ def connect(path: str, run: str) -> socket.socket:
         try:
             connection.connect(path)
         except (FileNotFoundError, ConnectionRefusedError):
-            start(path, run)
+            start(path, run, kind)
             connection.connect(path)
     finally:
         os.close(folder)
     return connection
 
 
-def start(path: str, run: str) -> None:
+def start(path: str, run: str, kind: str) -> None:
     """Start a worker in a session of its own and wait until it listens.
 
     Raises
@@ -156,7 +166,7 @@ def start(path: str, run: str) -> None:
                     with contextlib.suppress(OSError):
                         os.close(int(name))
             os.environ["PYTHONPATH"] = SCRIPTS
-            os.execv(sys.executable, [sys.executable, "-m", "mirflow.worker", path, run, str(writable)])
+            os.execv(sys.executable, [sys.executable, "-m", f"mirflow.{kind}", path, run, str(writable)])
         finally:
             os._exit(1)
     os.close(writable)

@@ -17,6 +17,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 # The client, scripts/warm.py: it cannot import the package, so the package imports it.
@@ -65,7 +66,7 @@ class Worker:
         self.listener.listen(512)
         self.listener.setblocking(False)
         self.selector = selectors.DefaultSelector()
-        self.selector.register(self.listener, selectors.EVENT_READ)
+        self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
         self.requests: dict[socket.socket, Request] = {}
         self.children: dict[int, Request] = {}
         self.used = time.monotonic()
@@ -79,10 +80,14 @@ class Worker:
         self.ending = False
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._end)
-        self.selector.register(self.wake, selectors.EVENT_READ)
+        self.selector.register(self.wake, selectors.EVENT_READ, self._woken)
 
     def _end(self, *_: object) -> None:
         self.ending = True
+
+    def _woken(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self.wake.recv(4096)
 
     def serve(self) -> None:
         """Serve until the run is over."""
@@ -90,13 +95,7 @@ class Worker:
         try:
             while not self.ending:
                 for key, _ in self.selector.select(TICK):
-                    if key.fileobj is self.listener:
-                        self._accept()
-                    elif key.fileobj is self.wake:
-                        with contextlib.suppress(BlockingIOError):
-                            self.wake.recv(4096)
-                    else:
-                        self._read(self.requests[key.fileobj])
+                    key.data()
                 self._reap()
                 if time.monotonic() - checked >= TICK:
                     checked = time.monotonic()
@@ -115,8 +114,8 @@ class Worker:
             connection.close()
             return
         connection.setblocking(False)
-        self.requests[connection] = Request(connection)
-        self.selector.register(connection, selectors.EVENT_READ)
+        request = self.requests[connection] = Request(connection)
+        self.selector.register(connection, selectors.EVENT_READ, lambda: self._read(request))
 
     def _read(self, request: Request) -> None:
         """Take a part of a request; a client that goes away takes its child with it."""
@@ -164,44 +163,30 @@ class Worker:
         """Turn this forked child into the command; never returns."""
         status = 1
         try:
-            os.setpgid(0, 0)
-            parent = os.getppid()
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:
-                os._exit(1)
-            signal.set_wakeup_fd(-1)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
-                signal.signal(number, signal.SIG_DFL)
-            for target, descriptor in zip((1, 2), request.descriptors, strict=True):
-                os.dup2(descriptor, target)
-            asked = json.loads(request.received[4:])
-            # Other clients wait for the end of their connections: none may stay open here.
-            self.listener.close()
-            self.selector.close()
-            self.wake.close()
-            self.writable.close()
-            for other in list(self.requests.values()):
-                other.close()
-            os.environ.clear()
-            os.environ.update(asked["env"])
-            os.chdir(asked["cwd"])
-            from mirflow.__main__ import main, needs_own_process
-
-            if asked["argv"] and needs_own_process(asked["argv"][0]):
-                os.environ["PYTHONPATH"] = SCRIPTS
-                os.execv(sys.executable, [sys.executable, "-m", "mirflow", *asked["argv"]])
-            status = main(asked["argv"])
-        except SystemExit as end:
-            status = end.code if isinstance(end.code, int) else int(end.code is not None)
-        except BaseException:  # noqa: BLE001 - a forked child must never return into the worker's loop
-            import traceback
-
-            traceback.print_exc()
+            self._detach()
+            status = perform(request.received[4:], request.descriptors, leave=self._leave)
         finally:
-            with contextlib.suppress(OSError, ValueError):
-                sys.stdout.flush()
-                sys.stderr.flush()
             os._exit(status)
+
+    def _detach(self) -> None:
+        """Make this forked child a process of its own that ends with its parent."""
+        os.setpgid(0, 0)
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+
+    def _leave(self) -> None:
+        """Let go, in a forked child, of all sockets: clients wait for the end of their connections."""
+        self.listener.close()
+        self.selector.close()
+        self.wake.close()
+        self.writable.close()
+        for other in list(self.requests.values()):
+            other.close()
 
     def _reap(self) -> None:
         while self.children:
@@ -235,6 +220,42 @@ class Worker:
         with contextlib.suppress(FileNotFoundError):
             if os.stat(self.path).st_ino == self.inode:
                 os.unlink(self.path)
+
+
+def perform(request: bytes, descriptors: list[int], leave: Callable[[], None] = lambda: None) -> int:
+    """Run a command as its client asked for; return its exit status.
+
+    Parameters
+    ----------
+    request : JSON with ``argv``, ``cwd`` and ``env``
+    descriptors : what becomes stdout and stderr
+    leave : called when these are in place
+    """
+    try:
+        for target, descriptor in zip((1, 2), descriptors, strict=True):
+            os.dup2(descriptor, target)
+        asked = json.loads(request)
+        leave()
+        os.environ.clear()
+        os.environ.update(asked["env"])
+        os.chdir(asked["cwd"])
+        from mirflow.__main__ import main, needs_own_process
+
+        if asked["argv"] and needs_own_process(asked["argv"][0]):
+            os.environ["PYTHONPATH"] = SCRIPTS
+            os.execv(sys.executable, [sys.executable, "-m", "mirflow", *asked["argv"]])
+        return main(asked["argv"])
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # noqa: BLE001 - whatever it was, the log must hold it, and the worker go on
+        import traceback
+
+        traceback.print_exc()
+        return 1
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
 
 
 def identity() -> str:

@@ -1,0 +1,147 @@
+# Needs:  full_mix.flac; a model (settings describe.model, describe.projector), nothing with describe.backend: none
+# Makes:  texts/<prompt>.txt for each entry of the prompts, features/music_flamingo.json with all of them for .INFO; with
+#         describe.condense_model also shorter ones, made from these
+
+from mirflow.describe import backends, fragment, prompts
+
+DESCRIBE = config["describe"]
+MODEL_SETTINGS = ("model", "projector", "tokenizer", "condense_model")
+DESCRIBING = DESCRIBE["backend"] != "none"
+try:
+    PROMPTS_FILE = str(settings.path(DESCRIBE["prompts"] or f"{workflow.basedir}/config/prompts.yaml"))
+    PROMPTS = prompts.load(PROMPTS_FILE)
+    CONDENSED = prompts.load(PROMPTS_FILE, "condense") if DESCRIBE["condense_model"] else {}
+    MODEL, PROJECTOR, TOKENIZER, CONDENSER = (
+        str(settings.path(DESCRIBE[key])) if DESCRIBE[key] else "" for key in MODEL_SETTINGS
+    )
+    MODEL_FILES = backends.files(DESCRIBE["backend"], MODEL, PROJECTOR)
+    MADE = [feature for feature in registry.features() if feature.name not in config["skip"]]
+    # All texts of a track wait for the measurements that any of them mentions: they are answered together.
+    HINTS = sorted({name for prompt in PROMPTS.values() for name in prompts.owners(prompt, MADE)}) if DESCRIBING else []
+except MirflowError as error:
+    raise WorkflowError(str(error))
+DECODING = (
+    f"--max-tokens {DESCRIBE['max_tokens']} --temperature {DESCRIBE['temperature']} --top-p {DESCRIBE['top_p']}"
+    f" --seed {DESCRIBE['seed']}"
+)
+MEASURED = [name for name in ("tempo", "tonality") if DESCRIBE["conflicts"] and name not in config["skip"]]
+
+
+rule describe_model:
+    input:
+        MODEL_FILES,
+    output:
+        "<results>/.mirflow/describe/model.json",
+    log:
+        "<logs>/.describe/describe_model.log",
+    benchmark:
+        "<benchmarks>/.describe/describe_model.jsonl"
+    conda:
+        "../envs/base.yaml"
+    shell:
+        "mirflow describe_model {input:q} -o {output:q} 2> {log:q}"
+
+
+rule describe:
+    input:
+        full_mix="<results>/{parent}{name}/full_mix.flac",
+        hints=[f"<results>/{{parent}}{{name}}/features/{name}.json" for name in HINTS],
+        model=MODEL_FILES,
+        identity="<results>/.mirflow/describe/model.json",
+    output:
+        text="<results>/{parent}{name}/texts/{prompt}.txt",
+        record="<results>/{parent}{name}/texts/{prompt}.json",
+    log:
+        "<logs>/{parent}{name}/describe_{prompt}.log",
+    benchmark:
+        "<benchmarks>/{parent}{name}/describe_{prompt}.jsonl"
+    wildcard_constraints:
+        prompt="|".join(PROMPTS) or "$^",
+    priority: 60
+    conda:
+        "../envs/flamingo.yaml"
+    threads: DESCRIBE["threads"]
+    resources:
+        gpu=1,
+    params:
+        prompt=lambda wildcards: PROMPTS[wildcards.prompt].identity,
+        prompts=PROMPTS_FILE,
+        backend=DESCRIBE["backend"],
+        model=MODEL,
+        projector=PROJECTOR,
+        device=DESCRIBE["device"],
+        decoding=DECODING,
+    shell:
+        "mirflow --model describe {input.full_mix:q} --prompts {params.prompts:q} --prompt {wildcards.prompt}"
+        " --hints {input.hints:q} --identity {input.identity:q} --backend {params.backend} --model {params.model:q}"
+        " --projector={params.projector:q} --device {params.device} --threads {threads} {params.decoding}"
+        " -o {output.text:q} --record {output.record:q} 2> {log:q}"
+
+
+rule condense_model:
+    input:
+        [CONDENSER] if CONDENSER else [],
+    output:
+        "<results>/.mirflow/describe/condense_model.json",
+    log:
+        "<logs>/.describe/condense_model.log",
+    benchmark:
+        "<benchmarks>/.describe/condense_model.jsonl"
+    conda:
+        "../envs/base.yaml"
+    shell:
+        "mirflow describe_model {input:q} -o {output:q} 2> {log:q}"
+
+
+rule condense:
+    input:
+        texts=[f"<results>/{{parent}}{{name}}/texts/{prompt}.txt" for prompt in PROMPTS],
+        model=[CONDENSER] if CONDENSER else [],
+        identity="<results>/.mirflow/describe/condense_model.json",
+    output:
+        text="<results>/{parent}{name}/texts/{prompt}.txt",
+        record="<results>/{parent}{name}/texts/{prompt}.json",
+    log:
+        "<logs>/{parent}{name}/condense_{prompt}.log",
+    benchmark:
+        "<benchmarks>/{parent}{name}/condense_{prompt}.jsonl"
+    wildcard_constraints:
+        prompt="|".join(CONDENSED) or "$^",
+    priority: 50
+    conda:
+        "../envs/flamingo.yaml"
+    threads: DESCRIBE["threads"]
+    resources:
+        gpu=1,
+    params:
+        prompt=lambda wildcards: CONDENSED[wildcards.prompt].identity,
+        prompts=PROMPTS_FILE,
+        device=DESCRIBE["device"],
+        decoding=DECODING,
+    shell:
+        "mirflow --model condense {input.texts:q} --prompts {params.prompts:q} --prompt {wildcards.prompt}"
+        " --identity {input.identity:q} --model {input.model:q} --device {params.device} --threads {threads}"
+        " {params.decoding} -o {output.text:q} --record {output.record:q} 2> {log:q}"
+
+
+rule texts:
+    input:
+        texts=[f"<results>/{{parent}}{{name}}/texts/{prompt}.txt" for prompt in (*PROMPTS, *CONDENSED)],
+        records=[f"<results>/{{parent}}{{name}}/texts/{prompt}.json" for prompt in (*PROMPTS, *CONDENSED)],
+        identity="<results>/.mirflow/describe/model.json",
+        measured=[f"<results>/{{parent}}{{name}}/features/{name}.json" for name in MEASURED],
+        tokenizer=[TOKENIZER] if TOKENIZER else [],
+    output:
+        "<results>/{parent}{name}/features/music_flamingo.json",
+    log:
+        "<logs>/{parent}{name}/texts.log",
+    benchmark:
+        "<benchmarks>/{parent}{name}/texts.jsonl"
+    conda:
+        "../envs/flamingo.yaml"
+    params:
+        version=fragment.VERSION,
+        conflicts=DESCRIBE["conflicts"],
+    shell:
+        "mirflow texts {input.texts:q} --identity {input.identity:q} --measured {input.measured:q}"
+        " --tokenizer {input.tokenizer:q} -o {output:q} 2> {log:q}"

@@ -1,0 +1,56 @@
+"""One short text out of a track's other texts, by a language model that hears nothing."""
+
+import argparse
+from pathlib import Path
+
+from mirflow import artifacts, resident
+from mirflow.commands.describe import decoding
+from mirflow.describe import prompts
+from mirflow.describe.answer import ask
+from mirflow.describe.backends import Model
+from mirflow.errors import MirflowError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("texts", nargs="+", type=Path, help="texts/*.txt")
+    parser.add_argument("--prompts", type=Path, required=True, help="the YAML file with all prompts")
+    parser.add_argument("--prompt", required=True, metavar="NAME", help="the entry of its section condense")
+    parser.add_argument("--identity", type=Path, required=True, help="what describe_model wrote about the model")
+    parser.add_argument("--model", required=True, help="a GGUF file")
+    parser.add_argument("--device", choices=("auto", "cpu"), default="auto")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--max-tokens", type=int, default=500, help="of an answer, where the prompt says nothing else")
+    parser.add_argument("--temperature", type=float, default=0.0, help="0 for the same text every time")
+    parser.add_argument("--top-p", type=float, default=0.9)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the text to write, NAME.txt")
+    parser.add_argument("--record", type=Path, required=True, help="how it came about, NAME.json, beside the text")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Ask, write the text and its record; a silent track has nothing to condense."""
+    every = prompts.load(arguments.prompts, "condense")
+    if arguments.prompt not in every:
+        raise MirflowError(f"{arguments.prompts}: no prompt {arguments.prompt!r} to condense with")
+    prompt = every[arguments.prompt]
+    texts = {path.stem: path.read_text(encoding="utf-8").strip() for path in arguments.texts}
+    given = texts | {"texts": "\n\n".join(text for text in texts.values() if text)}
+    missing = [name for name in prompt.placeholders if name not in given]
+    if missing:
+        raise MirflowError(f"{arguments.prompts}: {arguments.prompt}: there is no text {missing[0]!r} here")
+    how = decoding(arguments, prompt.max_tokens)
+    identity = artifacts.read_json(arguments.identity)
+    record = {"asked": {"words": prompt.words, "model": identity}}
+    text = ""
+    if given["texts"]:
+        model = Model("gguf_text", arguments.model, "", arguments.device, arguments.threads)
+        backend = resident.get((model, arguments.identity.read_bytes()), model.load)
+        try:
+            answer = ask(backend, prompt.fill(given), how)
+        except MirflowError as error:
+            raise MirflowError(f"{arguments.output.parent.parent}: {error}") from error
+        text = answer.text
+        record |= {"backend": backend.name, "backend_version": backend.version, **answer.record()}
+    artifacts.write_bytes(arguments.output, f"{text}\n".encode() if text else b"")
+    artifacts.write_json(arguments.record, record)

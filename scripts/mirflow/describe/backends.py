@@ -1,0 +1,96 @@
+"""Which backends there are, and which files a model consists of."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from mirflow.describe.answer import Backend
+from mirflow.errors import MirflowError
+
+
+@dataclass(frozen=True)
+class Model:
+    """Which model, and how it runs.
+
+    Attributes
+    ----------
+    backend : a name out of `BACKENDS`
+    path : a GGUF file, or a folder for transformers
+    projector : the GGUF file that goes with it
+    device : auto or cpu
+    threads : of the CPU
+    """
+
+    backend: str
+    path: str
+    projector: str = ""
+    device: str = "auto"
+    threads: int = 1
+
+    def load(self) -> Backend:
+        """Load it."""
+        return BACKENDS[self.backend](self)
+
+
+def _gguf(model: Model) -> Backend:
+    from mirflow.describe.gguf import Gguf
+
+    return Gguf(model.path, model.projector, model.device, model.threads)
+
+
+def _gguf_text(model: Model) -> Backend:
+    from mirflow.describe.gguf import Text
+
+    return Text(model.path, model.device, model.threads)
+
+
+def _transformers(model: Model) -> Backend:
+    from mirflow.describe.transformers_backend import Transformers
+
+    return Transformers(model.path, model.device, model.threads)
+
+
+BACKENDS: dict[str, Callable[[Model], Backend]] = {
+    "gguf": _gguf,
+    "gguf_text": _gguf_text,
+    "transformers": _transformers,
+}
+
+
+def files(backend: str, path: str, projector: str) -> list[Path]:
+    """Return the files that a model consists of.
+
+    Raises
+    ------
+    MirflowError : when one is not named or not there; names the setting
+    """
+    if backend == "none":
+        return []
+    if not path:
+        raise MirflowError(f"describe.model: the backend {backend} needs it; see the README for where to get one")
+    model = Path(path)
+    if backend == "transformers":
+        found = sorted(file for file in model.rglob("*") if file.is_file() and not file.name.startswith("."))
+        if not (model / "config.json").is_file():
+            raise MirflowError(f"describe.model: {model} is no folder with a model in it (config.json is not there)")
+        return found
+    if not projector:
+        raise MirflowError("describe.projector: the backend gguf needs it, the file with mmproj in its name")
+    return [model, Path(projector)]
+
+
+def identity(paths: list[str | PathLike]) -> dict[str, dict]:
+    """Return name → bytes and sha256 of the files of a model, in the order given."""
+    found = {}
+    for path in map(Path, paths):
+        digest = hashlib.sha256()
+        try:
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+                found[path.name] = {"bytes": path.stat().st_size, "sha256": digest.hexdigest()}
+        except OSError as error:
+            raise MirflowError(f"{path}: cannot be read ({error.strerror})") from error
+    return found

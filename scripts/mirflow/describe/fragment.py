@@ -1,0 +1,90 @@
+"""The fragment that carries a track's texts into its .INFO."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mirflow.describe import conflicts
+from mirflow.describe.prompts import KEY
+from mirflow.errors import MirflowError
+from mirflow.info import PROVENANCE
+
+NAME = "music_flamingo"
+VERSION = 1  # raise it when normalisation, faults or conflicts change what comes out
+COMMON = (
+    "backend",
+    "backend_version",
+    "heard_seconds",
+    "cut_off_seconds",
+    "reason",
+)  # the same for all texts of a track
+
+
+def assemble(
+    texts: Mapping[str, str],
+    records: Mapping[str, Mapping],
+    model: Mapping[str, Mapping],
+    measured: Mapping | None = None,
+    tokenizer: Path | None = None,
+) -> dict[str, Any]:
+    """Return the fragment.
+
+    Parameters
+    ----------
+    texts : name → text, "" where there is none
+    records : name → how it came about
+    model : name → bytes and sha256 of the model's files
+    measured : what the texts are compared with (see `conflicts.find`); None compares nothing
+    tokenizer : T5's tokenizer.json; with it the tokens of each text are counted
+
+    Returns
+    -------
+    ``music_flamingo_<name>`` : the text, None for a silent track
+    ``music_flamingo_model`` : name of the model's first file, or of its folder
+    ``music_flamingo_conflicts`` : name → contradictions, only for texts that have any; None when there was nothing
+        to compare with
+    """
+    content: dict[str, Any] = {KEY + name: text or None for name, text in texts.items()}
+    content[f"{KEY}model"] = next(iter(model)).removesuffix(".gguf")
+    if measured is not None:
+        found = {name: conflicts.find(text, measured) for name, text in texts.items()}
+        some = any(texts.values()) and conflicts.comparable(measured)
+        content[f"{KEY}conflicts"] = {name: said for name, said in found.items() if said} if some else None
+    origin: dict[str, Any] = {"feature": NAME, "version": VERSION}
+    described = [record for record in records.values() if "heard_seconds" in record]
+    for key in COMMON:
+        values = [record[key] for record in described if key in record]
+        if values:
+            origin[key] = values[0]
+    origin["model"] = {name: file["sha256"] for name, file in model.items()}
+    origin["texts"] = {name: _how(record) for name, record in records.items()}
+    if tokenizer is not None:
+        counts = t5_tokens(tokenizer, dict(texts))
+        for name, count in counts.items():
+            origin["texts"][name]["t5_tokens"] = count
+    return {**content, PROVENANCE: origin}
+
+
+def _how(record: Mapping) -> dict[str, Any]:
+    how = {"question": record["asked"]["words"]}
+    if "heard_seconds" not in record:  # made from the other texts, by another model
+        how["model"] = {name: file["sha256"] for name, file in record["asked"]["model"].items()}
+    return how | {key: record[key] for key in ("decoding", "tokens", "finished", "retried") if key in record}
+
+
+def t5_tokens(tokenizer: Path, texts: Mapping[str, str]) -> dict[str, int]:
+    """Count the tokens of each text, the final one included: name → number.
+
+    Raises
+    ------
+    MirflowError : when the tokenizer cannot be read
+    """
+    try:
+        from tokenizers import Tokenizer
+    except ImportError as error:
+        raise MirflowError(f"describe.tokenizer needs the package tokenizers (envs/flamingo.txt): {error}") from error
+    try:
+        counter = Tokenizer.from_file(str(tokenizer))
+    except Exception as error:  # the package raises bare Exception
+        raise MirflowError(f"{tokenizer}: is no tokenizer.json ({error})") from error
+    return {name: len(counter.encode(text).ids) for name, text in texts.items()}
