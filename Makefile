@@ -3,6 +3,8 @@
 # make test                                             the whole test suite
 # make features                                         renew the README's table of features from the code
 # make bench                                            what each step costs: CPU seconds per minute of audio
+# make eval-beats DIR=...                               beats and downbeats against true ones, beside other trackers
+# make eval-stems DIR=...                               stems against true ones, beside a simple split
 # make chaos ROUNDS=50                                  kill things at random moments and see that nothing is lost
 # make lint                                             what the tests do not look at: style of Python and of the rules
 
@@ -12,7 +14,7 @@ JOBS    ?= $(shell nproc)
 PRESET  ?= embedded
 PYTHON  ?= python3
 ROUNDS  ?= 50
-export LIBRARY RESULTS JOBS
+export LIBRARY RESULTS JOBS DIR
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -31,7 +33,7 @@ endif
 # Which build of torch: that for CUDA, unless there is no such card. Another one: make TORCH=--index-url=<its index>
 TORCH ?= $(shell ls /dev/nvidia0 >/dev/null 2>&1 || echo --extra-index-url=https://download.pytorch.org/whl/cpu)
 
-.PHONY: run test features bench chaos lint clean
+.PHONY: run test features bench eval-beats eval-stems chaos lint clean
 
 run: $(INSTALLED)
 	@$(BIN)/snakemake -j "$$JOBS" --logger mirflow $(FILES_OF_PRESET) --config library=$(call quoted,LIBRARY) results=$(call quoted,RESULTS)
@@ -44,6 +46,9 @@ features: $(VENV)/base.done
 
 bench: $(VENV)/base.done
 	@$(BIN)/python -m mirflow bench $(FILES)
+
+eval-beats eval-stems: $(VENV)/dev.done
+	@$(BIN)/python -m mirflow $(subst -,_,$@) "$$DIR"
 
 chaos: $(VENV)/dev.done
 	@cd tests && ../$(BIN)/python chaos.py $(ROUNDS)

@@ -1,14 +1,10 @@
-# Needs:  full_mix.flac and the stems
+# Needs:  full_mix.flac
 # Makes:  <name>.BEATS_GRID and <name>.DOWNBEATS from one set of activations, <name>.ONSETS from the mix.
 
 
 rule beat_activations:
     input:
-        full_mix="<results>/{parent}{name}/full_mix.flac",
-        drums=f"<results>/{{parent}}{{name}}/drums.{STEM_FORMAT}",
-        bass=f"<results>/{{parent}}{{name}}/bass.{STEM_FORMAT}",
-        other=f"<results>/{{parent}}{{name}}/other.{STEM_FORMAT}",
-        vocals=f"<results>/{{parent}}{{name}}/vocals.{STEM_FORMAT}",
+        "<results>/{parent}{name}/full_mix.flac",
     output:
         "<results>/{parent}{name}/rhythm/beat_activations.npz",
     log:
@@ -20,9 +16,9 @@ rule beat_activations:
         "../envs/base.yaml"
     params:
         backend=config["beats"]["backend"],
+        source=registry.module_identity("mirflow.beats"),
     shell:
-        "mirflow beat_activations {input.full_mix:q} --drums {input.drums:q} --bass {input.bass:q}"
-        " --other {input.other:q} --vocals {input.vocals:q} -o {output:q} 2> {log:q}"
+        "mirflow beat_activations {input:q} -o {output:q} 2> {log:q}"
 
 
 rule beats_grid:
@@ -39,6 +35,7 @@ rule beats_grid:
         "../envs/base.yaml"
     params:
         decoder=config["beats"]["decoder"],
+        source=registry.module_identity("mirflow.beats"),
     shell:
         "mirflow beats_grid {input:q} --decoder {params.decoder} -o {output:q} 2> {log:q}"
 
@@ -57,6 +54,7 @@ rule downbeats:
         "../envs/base.yaml"
     params:
         decoder=config["beats"]["decoder"],
+        source=registry.module_identity("mirflow.beats"),
     shell:
         "mirflow downbeats {input:q} --decoder {params.decoder} -o {output:q} 2> {log:q}"
 
@@ -73,5 +71,7 @@ rule onsets:
     priority: 20
     conda:
         "../envs/base.yaml"
+    params:
+        source=registry.module_identity("mirflow.dsp.onsets"),
     shell:
         "mirflow onsets {input:q} -o {output:q} 2> {log:q}"

@@ -22,6 +22,7 @@ rule stems:
         "../envs/base.yaml"
     params:
         backend=config["stems"]["backend"],
+        source=registry.module_identity("mirflow.stems"),
         format=STEM_FORMAT,
         bitrate=config["stems"]["bitrate"],
     shell:

@@ -110,7 +110,7 @@ def activations(full_mix: Audio, stems: dict[str, Audio]) -> Activations:
     A first grid (Essentia's agreement of five onset functions, Zapata et al. 2014) is read on all metrical levels; the
     level is the one that best explains what repeats when, and small convolutions in beat-relative time judge where in
     the period the beat is and which beats open a bar. Both were fitted to some 1100 pieces rendered from random and
-    from public-domain scores (no recording); `beat_weights.npz` holds the 262 and 16 000 numbers.
+    from written scores (no recording); `beat_metre.npz` holds the 262 and 16 000 numbers.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ def _first_grid(samples: np.ndarray) -> np.ndarray:
 
 @cache
 def _weights() -> dict[str, np.ndarray]:
-    with np.load(Path(beat_metre.__file__).with_name("beat_weights.npz"), allow_pickle=False) as stored:
+    with np.load(Path(beat_metre.__file__).with_name("beat_metre.npz"), allow_pickle=False) as stored:
         return {name: stored[name].astype(np.float32) for name in stored.files}
 
 

@@ -169,11 +169,15 @@ def source_identity(name: str) -> str:
 
 @cache
 def module_identity(name: str) -> str:
-    """Return a hash of a module's source and of the `mirflow.dsp` modules it imports."""
+    """Return a hash of a module's source and of the `mirflow.dsp` modules it imports, with the data beside each.
+
+    Data is a file that is called like a module: ``beat_metre.npz`` belongs to ``beat_metre.py``.
+    """
     digest = hashlib.sha256()
-    for path in _sources(name):
-        digest.update(path.read_bytes())
-        digest.update(b"\0")
+    for source in _sources(name):
+        for path in (source, *sorted(source.parent.glob(f"{source.stem}.np?"))):
+            digest.update(path.read_bytes())
+            digest.update(b"\0")
     return digest.hexdigest()[:16]
 
 

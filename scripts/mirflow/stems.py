@@ -26,6 +26,8 @@ MPEG_RATES = (
     44100,
     48000,
 )  # Hz, all that MPEG-1, 2 and 2.5 layer III have
+MP3_FRAME = 1152  # samples
+MP3_QUALITY = 7  # LAME's -q, of 0 (slowest) to 9: no worse than the default by SNR on music, and a third faster
 WRITE_BLOCK = 2**20  # samples a channel
 
 
@@ -125,6 +127,9 @@ def _encode(
 
         wavfile.write(path, rate, np.ascontiguousarray(samples.T, dtype=np.float32))
         return
+    if format == "mp3" and samples.shape[1] >= MP3_FRAME:
+        _encode_mp3(path, samples, rate, gain, bitrate)
+        return
     options = {
         "flac": {"format": "FLAC", "subtype": "PCM_24"},
         "mp3": {
@@ -145,6 +150,27 @@ def _encode(
         ) from error
     if format == "ogg":
         path.write_bytes(with_serial_number(path.read_bytes(), 1))
+
+
+def _encode_mp3(path: Path, samples: np.ndarray, rate: int, gain: np.float32, bitrate: int) -> None:
+    """Write an MP3 file with LAME at `MP3_QUALITY`, which libsndfile does not let choose: a third less time.
+
+    The file's LAME tag says how much of it is the encoder's delay, so that decoders return exactly these samples. (What is
+    shorter than a frame comes out longer, and is left to libsndfile.)
+    """
+    import av
+
+    layout = "stereo" if len(samples) == 2 else "mono"
+    with av.open(str(path), "w", format="mp3") as file:
+        quality = {"compression_level": str(MP3_QUALITY)}
+        stream = file.add_stream("libmp3lame", rate=rate, layout=layout, options=quality)
+        stream.bit_rate = 1000 * min(max(bitrate, 8), 320 if rate >= 32000 else 160 if rate >= 16000 else 64)
+        for start in range(0, samples.shape[1], WRITE_BLOCK):
+            block = np.ascontiguousarray(samples[:, start : start + WRITE_BLOCK] * gain)
+            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
+            frame.sample_rate, frame.pts = rate, start
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
 
 
 def _mp3_compression(bitrate: int, rate: int) -> float:
