@@ -1,12 +1,15 @@
 # make run LIBRARY=~/music RESULTS=~/results JOBS=8     a directory of music becomes .INFO files
 # make test                                             the whole test suite
-# make features                                         what is measured: every key with its unit, bounds and meaning
+# make features                                         renew the README's table of features from the code
+# make bench                                            what each step costs: CPU seconds per minute of audio
+# make chaos ROUNDS=50                                  kill things at random moments and see that nothing is lost
 # make lint                                             what the tests do not look at: style of Python and of the rules
 
 LIBRARY ?= demo
 RESULTS ?= results
-JOBS    ?= all
+JOBS    ?= $(shell nproc)
 PYTHON  ?= python3
+ROUNDS  ?= 50
 export LIBRARY RESULTS JOBS
 
 VENV := .venv
@@ -14,7 +17,7 @@ BIN  := $(VENV)/bin
 # A value for --config, quoted such that Snakemake takes any file name for what it is: text.
 quoted = "$$($(BIN)/python -c 'import json, os, sys; print(" " + json.dumps(os.environ[sys.argv[1]]) + " ")' $(1))"
 
-.PHONY: run test features lint clean
+.PHONY: run test features bench chaos lint clean
 
 run: $(VENV)/base.done
 	@$(BIN)/snakemake -j "$$JOBS" --logger mirflow --config library=$(call quoted,LIBRARY) results=$(call quoted,RESULTS)
@@ -23,7 +26,13 @@ test: $(VENV)/dev.done
 	@$(BIN)/python -m pytest
 
 features: $(VENV)/base.done
-	@$(BIN)/python -m mirflow table
+	@$(BIN)/python -m mirflow table --into README.md
+
+bench: $(VENV)/base.done
+	@$(BIN)/python -m mirflow bench $(FILES)
+
+chaos: $(VENV)/dev.done
+	@cd tests && ../$(BIN)/python chaos.py $(ROUNDS)
 
 lint: $(VENV)/dev.done
 	$(BIN)/ruff check

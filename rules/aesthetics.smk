@@ -16,7 +16,7 @@ rule feature_audiobox:
         "<logs>/{parent}{name}/feature_audiobox.log",
     benchmark:
         "<benchmarks>/{parent}{name}/feature_audiobox.jsonl"
-    priority: 10
+    priority: 20
     resources:
         gpu=int(config["aesthetics"]["device"] == "gpu"),
     params:
@@ -25,4 +25,4 @@ rule feature_audiobox:
         source=registry.module_identity("mirflow.model_features.audiobox"),
         model=models.identity(audiobox.MODEL),
     shell:
-        "{MIRFLOW} audiobox {input.full_mix:q} --device {params.device} -o {output:q} 2> {log:q}"
+        "mirflow audiobox {input.full_mix:q} --device {params.device} -o {output:q} 2> {log:q}"

@@ -1,4 +1,4 @@
-# What every rule file uses: settings, where things lie, and how a command is called.
+# What all rule files use - settings, where things lie, and how a command is called.
 
 import json
 import os
@@ -13,15 +13,17 @@ SCRIPTS = f"{workflow.basedir}/scripts"
 if SCRIPTS not in sys.path:
     sys.path.insert(0, SCRIPTS)
 
-from mirflow import models, progress, registry, settings, worker
+from mirflow import library, models, progress, registry, settings, worker
 from mirflow.errors import MirflowError
 
 # Models may be described in their own folder, and features follow from them: before the settings are checked.
 os.environ[models.FOLDER] = str(config["models"])
 try:
+    settings.read(config)
     settings.check(config)
     RESULTS = settings.directory(config["results"], name="results")
     MODELS = settings.directory(config["models"], name="models")
+    LIBRARY = library.scan(settings.path(config["library"]), exclude=RESULTS)
 except MirflowError as error:
     raise WorkflowError(str(error))
 
@@ -39,10 +41,33 @@ pathvars:
     benchmarks=f"{RESULTS}/.mirflow/benchmarks",
 
 
+# Priorities rise from the audio to the .INFO, so that tracks are completed one after the other instead of all at the end,
+# and what several steps of one track read is still in memory.
+
 # With --sdm conda, `python` is that of the rule's environment; without, it is the one that runs Snakemake.
 CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 PYTHON = "python" if CONDA else shlex.quote(sys.executable)
-# Every command runs warm where it can: in a worker that lives as long as this process (see scripts/warm.py).
-MIRFLOW = f"{PYTHON} -I -S {shlex.quote(SCRIPTS)}/warm.py"
-os.environ["MIRFLOW_RUN"] = worker.identity()
-os.environ["MIRFLOW_WARM"] = str(int(config["warm"] and sys.platform == "linux"))
+# In all rules `mirflow` is the package's command line. It runs warm where it can: in a worker that lives as long as this
+# process (see scripts/warm.py).
+CLIENT = f"{PYTHON} -I -S {shlex.quote(SCRIPTS)}/warm.py".replace("{", "{{").replace("}", "}}")
+shell.prefix(f'set -euo pipefail; mirflow() {{{{ {CLIENT} "$@"; }}}}; ')
+worker.announce(config["warm"])
+
+
+def known(wildcards):
+    track = wildcards.parent + wildcards.name
+    if track not in LIBRARY.tracks:
+        raise WorkflowError(f"no track {track!r} in the library {LIBRARY.root}")
+    return LIBRARY.tracks[track]
+
+
+def source(wildcards):
+    """The source of a track as an input; nothing where Snakemake would read its name as a pattern (see `stamp`)."""
+    path = known(wildcards)
+    return [] if library.reads_as_pattern(path) else str(path)
+
+
+def stamp(wildcards):
+    """Size and time of change of a source that cannot be an input: a changed one is made again all the same."""
+    path = known(wildcards)
+    return f"{path.stat().st_size} {path.stat().st_mtime_ns}" if library.reads_as_pattern(path) else ""

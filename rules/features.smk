@@ -22,12 +22,14 @@ for feature in registry.features():
             f"<logs>/{{parent}}{{name}}/feature_{feature.name}.log",
         benchmark:
             f"<benchmarks>/{{parent}}{{name}}/feature_{feature.name}.jsonl"
+        priority: 40
         conda:
             "../envs/base.yaml"
         params:
+            command=f"feature_{feature.name}",
             version=feature.version,
             source=registry.source_identity(feature.name),
             settings=settings.options(feature, config["features"]),
         # One text for all: an expression here would be evaluated when the job runs, with the loop's last feature.
         shell:
-            "{MIRFLOW} {rule} {input:q} {params.settings} -o {output:q} 2> {log:q}"
+            "mirflow {params.command} {input:q} {params.settings} -o {output:q} 2> {log:q}"

@@ -21,8 +21,9 @@ rule info:
         "<logs>/{parent}{name}/info.log",
     benchmark:
         "<benchmarks>/{parent}{name}/info.jsonl"
+    priority: 50
     conda:
         "../envs/base.yaml"
     shell:
-        "{MIRFLOW} info {input.fragments:q} --record source {input.source:q} --record stems {input.stems:q}"
+        "mirflow info {input.fragments:q} --record source {input.source:q} --record stems {input.stems:q}"
         " -o {output.info:q} 2> {log:q}"

@@ -25,6 +25,7 @@ for network in networks.names():
             f"<logs>/{{parent}}{{name}}/embedding_{network}.log",
         benchmark:
             f"<benchmarks>/{{parent}}{{name}}/embedding_{network}.jsonl"
+        priority: 20
         conda:
             "../envs/base.yaml"
         resources:
@@ -36,7 +37,7 @@ for network in networks.names():
             model=models.identity(network),
             entry=json.dumps(networks.network_entry(network)),
         shell:
-            "{MIRFLOW} embedding {params.network} {input.full_mix:q} --device {params.device} -o {output:q} 2> {log:q}"
+            "mirflow embedding {params.network} {input.full_mix:q} --device {params.device} -o {output:q} 2> {log:q}"
 
 
 for head in heads.features():
@@ -53,6 +54,7 @@ for head in heads.features():
             f"<logs>/{{parent}}{{name}}/feature_{head.name}.log",
         benchmark:
             f"<benchmarks>/{{parent}}{{name}}/feature_{head.name}.jsonl"
+        priority: 40
         conda:
             "../envs/base.yaml"
         params:
@@ -63,4 +65,4 @@ for head in heads.features():
             entry=json.dumps(heads.head_entry(head.name)),
             settings=heads.options(head, config["labels"]),
         shell:
-            "{MIRFLOW} head {params.head} {input.embedding:q} {params.settings} -o {output:q} 2> {log:q}"
+            "mirflow head {params.head} {input.embedding:q} {params.settings} -o {output:q} 2> {log:q}"

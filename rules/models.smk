@@ -17,4 +17,4 @@ for file in models.files():
             file=file.name,
             sha256=file.sha256,
         shell:
-            "{MIRFLOW} model_file {params.file} -o {output:q} 2> {log:q}"
+            "mirflow model_file {params.file} -o {output:q} 2> {log:q}"

@@ -15,12 +15,13 @@ rule beat_activations:
         "<logs>/{parent}{name}/beat_activations.log",
     benchmark:
         "<benchmarks>/{parent}{name}/beat_activations.jsonl"
+    priority: 20
     conda:
         "../envs/base.yaml"
     params:
         backend=config["beats"]["backend"],
     shell:
-        "{MIRFLOW} beat_activations {input.full_mix:q} --drums {input.drums:q} --bass {input.bass:q}"
+        "mirflow beat_activations {input.full_mix:q} --drums {input.drums:q} --bass {input.bass:q}"
         " --other {input.other:q} --vocals {input.vocals:q} -o {output:q} 2> {log:q}"
 
 
@@ -33,12 +34,13 @@ rule beats_grid:
         "<logs>/{parent}{name}/beats_grid.log",
     benchmark:
         "<benchmarks>/{parent}{name}/beats_grid.jsonl"
+    priority: 30
     conda:
         "../envs/base.yaml"
     params:
         decoder=config["beats"]["decoder"],
     shell:
-        "{MIRFLOW} beats_grid {input:q} --decoder {params.decoder} -o {output:q} 2> {log:q}"
+        "mirflow beats_grid {input:q} --decoder {params.decoder} -o {output:q} 2> {log:q}"
 
 
 rule downbeats:
@@ -50,12 +52,13 @@ rule downbeats:
         "<logs>/{parent}{name}/downbeats.log",
     benchmark:
         "<benchmarks>/{parent}{name}/downbeats.jsonl"
+    priority: 30
     conda:
         "../envs/base.yaml"
     params:
         decoder=config["beats"]["decoder"],
     shell:
-        "{MIRFLOW} downbeats {input:q} --decoder {params.decoder} -o {output:q} 2> {log:q}"
+        "mirflow downbeats {input:q} --decoder {params.decoder} -o {output:q} 2> {log:q}"
 
 
 rule onsets:
@@ -67,7 +70,8 @@ rule onsets:
         "<logs>/{parent}{name}/onsets.log",
     benchmark:
         "<benchmarks>/{parent}{name}/onsets.jsonl"
+    priority: 20
     conda:
         "../envs/base.yaml"
     shell:
-        "{MIRFLOW} onsets {input:q} -o {output:q} 2> {log:q}"
+        "mirflow onsets {input:q} -o {output:q} 2> {log:q}"

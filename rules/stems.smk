@@ -17,6 +17,7 @@ rule stems:
         "<logs>/{parent}{name}/stems.log",
     benchmark:
         "<benchmarks>/{parent}{name}/stems.jsonl"
+    priority: 10
     conda:
         "../envs/base.yaml"
     params:
@@ -24,6 +25,6 @@ rule stems:
         format=STEM_FORMAT,
         bitrate=config["stems"]["bitrate"],
     shell:
-        "{MIRFLOW} stems {input.full_mix:q} -o {output.drums:q} {output.bass:q} {output.other:q} {output.vocals:q}"
+        "mirflow stems {input.full_mix:q} -o {output.drums:q} {output.bass:q} {output.other:q} {output.vocals:q}"
         " --record {output.record:q} --backend {params.backend} --format {params.format} --bitrate {params.bitrate}"
         " 2> {log:q}"

@@ -1,9 +1,9 @@
-"""Run a mirflow command in a process that is warm already: imports done, JIT compiled. ``python -I -S warm.py COMMAND ...``
+"""``python -I -S warm.py COMMAND ...`` runs a mirflow command in a process that has imported and compiled all already.
 
-The same command, the same result, without two seconds of imports. This client uses the standard library alone and is up
-in some 20 ms. It hands its arguments, folder, environment, stdout and stderr to a worker (mirflow/worker.py) over a Unix
-socket, waits, and exits with the command's status. The first client of a run starts the worker. Whenever anything of
-this is impossible, the command runs here, cold: warm is faster, never different.
+The same command, the same result, without two seconds of imports. This client uses the standard library alone and is
+up in some 20 ms. It hands its arguments, folder, environment, stdout and stderr to a worker (mirflow/worker.py) over a
+Unix socket, waits, and exits with the command's status. The first client of a run starts the worker. Whenever anything
+of this is impossible, the command runs here, cold: warm is faster, never different.
 
 The environment says which run this is: MIRFLOW_RUN, the process that the worker lives for ("pid:start time"), or a
 cluster's job. Without either, and with MIRFLOW_WARM=0, everything is cold.
@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
     except OSError:
         status = None
     if status is None:  # the worker is gone, and its child with it; what it wrote is complete or not there
-        return cold(argv)
+        return cold(argv) if "=" in run or alive(run) else 1  # after the run nobody waits for the result
     if status < 0:
         name = signal.Signals(-status).name if -status in list(signal.Signals) else f"signal {-status}"
         print(f"mirflow: error: {argv[0] if argv else ''}: the process was killed by {name}", file=sys.stderr)
@@ -57,6 +57,21 @@ def run_identity() -> str | None:
         if os.environ.get(variable):
             return f"{variable}={os.environ[variable]}"
     return os.environ.get("MIRFLOW_RUN")
+
+
+def alive(run: str) -> bool:
+    """Whether the process "pid:start time" still runs; a later process with its number does not count."""
+    pid, _, began = run.partition(":")
+    return start_time(int(pid)) == began
+
+
+def start_time(pid: int) -> str:
+    """Return when a process started, in the kernel's ticks, or "" when there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[19].decode()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def socket_path(run: str) -> str:
@@ -87,7 +102,9 @@ def code_identity() -> str:
         for name in sorted(files):
             if name.endswith(".py"):
                 status = os.stat(os.path.join(folder, name))
-                digest.update(f"{folder}/{name} {status.st_size} {status.st_mtime_ns}\n".encode(errors="surrogateescape"))
+                digest.update(
+                    f"{folder}/{name} {status.st_size} {status.st_mtime_ns}\n".encode(errors="surrogateescape")
+                )
     return digest.hexdigest()
 
 

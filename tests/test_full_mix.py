@@ -187,6 +187,17 @@ def test_m4a_has_the_real_length_and_no_delay(tmp_path, container, channels, rat
     assert (record["format"], record["codec"]) == ("MP4", "aac")
 
 
+def test_m4a_of_itunes_ends_where_it_says(tmp_path):
+    mp4 = pytest.importorskip("mutagen.mp4")
+    samples = music(1.0)
+    (tmp_path / "a.m4a").write_bytes(encoded(samples, "aac", "ipod", bits=256000))
+    file = mp4.MP4(tmp_path / "a.m4a")
+    told = f" 00000000 00000400 00000000 {len(samples) - 100:016X} 00000000"  # flags, delay, padding, samples
+    file["----:com.apple.iTunes:iTunSMPB"] = [mp4.MP4FreeForm(told.encode())]
+    file.save()
+    assert convert(tmp_path, (tmp_path / "a.m4a").read_bytes())[0]["frames"] == len(samples) - 100
+
+
 @pytest.mark.parametrize(("codec", "container"), [("aac", "adts"), ("wmav2", "asf"), ("libmp3lame", "mp3")])
 def test_streams_whose_container_tells_no_length(tmp_path, codec, container):
     samples = music(2.0)
@@ -261,6 +272,7 @@ DAMAGED = {
     "wma": (lambda: encoded(music(), "wmav2", "asf")[:-2000], "truncated: the ASF file"),
     "no samples": (lambda: written(np.zeros((0, 2)), "WAV"), "has no samples"),
     "nine channels": (lambda: written(np.zeros((9, 9)), "WAV"), "has 9 channels"),
+    "odd rate": (lambda: written(np.zeros((9, 1)), "WAV", rate=96_001), "rate of 96001 Hz"),
     "rate": (lambda: written(np.zeros((9, 1)), "WAV", rate=700_000), "rate of 700000 Hz"),
 }
 
@@ -340,14 +352,20 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
 
 
 def fuzzed(content: bytes, seed: int) -> bytes:
-    """Return the file cut somewhere, or with up to 20 of its bits turned, or both."""
+    """Return the file damaged in one of six ways: cut, bits turned (anywhere, in the headers), a piece lost, zeroed,
+    repeated."""
     random = np.random.default_rng(seed)
-    mutable = bytearray(content)
-    if seed % 3 != 1:
-        reach = len(content) if seed % 2 else min(len(content), 600)  # every other time in the headers
+    way = random.integers(6)
+    first, last = sorted(random.integers(len(content), size=2))
+    if way == 0:
+        return content[:last]
+    if way in (1, 2):
+        mutable = bytearray(content)
         for _ in range(random.integers(1, 21)):
-            mutable[random.integers(reach)] ^= 1 << random.integers(8)
-    return bytes(mutable[: random.integers(len(mutable))] if seed % 3 else mutable)
+            mutable[random.integers(len(content) if way == 1 else min(len(content), 600))] ^= 1 << random.integers(8)
+        return bytes(mutable)
+    piece = {3: b"", 4: bytes(last - first), 5: content[first:last] * 2}[int(way)]
+    return content[:first] + piece + content[last:]
 
 
 def attempt(folder: Path, content: bytes) -> None:

@@ -4,6 +4,7 @@ import json
 import threading
 
 import pytest
+
 from mirflow import artifacts, info, registry
 from mirflow.errors import MirflowError
 
@@ -15,7 +16,11 @@ def fragment(name, **values):
 def test_keys_of_others_are_kept_exactly_and_ours_replaced():
     first = registry.features()[0]
     key = first.fields[0].key
-    existing = {"theirs": [1.0, None, "é", 0.1234567890123], key: 1.0, "_provenance": {"their_tool": 3, "source": "old"}}
+    existing = {
+        "theirs": [1.0, None, "é", 0.1234567890123],
+        key: 1.0,
+        "_provenance": {"their_tool": 3, "source": "old"},
+    }
     merged = info.merge(existing, [fragment(first.name, **{key: 2.0})], {"source": {"sha256": "00"}})
     assert merged["theirs"] == [1.0, None, "é", 0.1234567890123]
     assert merged[key] == 2.0

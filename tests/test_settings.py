@@ -2,6 +2,7 @@
 
 import pytest
 import yaml
+
 from mirflow import settings
 from mirflow.errors import MirflowError
 
@@ -48,6 +49,12 @@ def test_the_schema_describes_each_setting_and_no_other(config):
 def test_what_is_unknown_or_impossible_is_refused_by_name(config, change, message):
     with pytest.raises(MirflowError, match=message):
         settings.check(config | change)
+
+
+def test_texts_of_the_command_line_become_what_they_say(config):
+    settings.read(config := config | {"warm": "False", "stems": {"bitrate": "128"}, "library": "2024"})
+    settings.check(config)
+    assert (config["warm"], config["stems"], config["library"]) == (False, {"bitrate": 128}, "2024")
 
 
 def test_results_may_not_hold_what_snakemake_reads_as_a_pattern():

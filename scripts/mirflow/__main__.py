@@ -12,6 +12,8 @@ import traceback
 # and its like to the rule's threads.)
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
+# TensorFlow, which Essentia brings along, otherwise fills every log with what it did not find.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from mirflow import __version__, commands, registry
 from mirflow.errors import MirflowError

@@ -13,6 +13,7 @@ import numpy as np
 
 from mirflow.errors import MirflowError
 
+TEMPORARY = ".mirflow-tmp-"  # how the names of unfinished files begin
 SIGNIFICANT_DIGITS = 7  # of a number in JSON: more than any measurement here has, less than what compilers disagree on
 
 
@@ -25,7 +26,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -40,6 +41,14 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_unfinished(root: str | os.PathLike) -> int:
+    """Remove what processes that were killed have left below `root`; return how many files."""
+    found = [Path(folder, name) for folder, _, names in os.walk(root) for name in names if name.startswith(TEMPORARY)]
+    for path in found:
+        path.unlink(missing_ok=True)
+    return len(found)
 
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:

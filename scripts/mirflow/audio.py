@@ -57,7 +57,7 @@ def read(path: str | PathLike) -> Audio:
 
 
 def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
-    """Resample along the last axis with soxr, very high quality: float32 [..., n] → float32 [..., n * target / rate]."""
+    """Resample along the last axis with soxr, quality VHQ: float32 [..., n] → float32 [..., n * target / rate]."""
     if rate == target or samples.shape[-1] == 0:
         return samples
     import soxr

@@ -24,7 +24,7 @@ from mirflow.errors import MirflowError
 
 BLOCK = 65536  # samples per channel that are in memory at a time, about
 MAX_CHANNELS = 8  # FLAC's
-MAX_RATE = 655350  # Hz, libFLAC's
+MAX_RATE = 655350  # Hz; above 65535 a FLAC frame counts in tens
 FULL_SCALE = 1 << 23  # of 24 bit
 MAX_PEAK = 1 << 31  # times full scale: floats may be on the scale of integers; a bit turned in an exponent goes beyond
 SLACK = 0.5  # s, by which the length in an MP4 or ASF header may exceed what decodes: delays count there now and then
@@ -55,14 +55,18 @@ def make(source: str | os.PathLike, flac: str | os.PathLike, name: str | None = 
     Raises
     ------
     MirflowError : the source cannot be read, is no audio, is damaged or truncated, has no samples, NaN or infinite
-        samples, or does not fit into a FLAC file; one line that names it
+        samples, or does not fit into a FLAC file; or that cannot be written. One line that names the file
     """
+    import soundfile
+
     try:
         with _mapped(source) as data:
             size, digest = len(data), hashlib.sha256(data).hexdigest()
             converted = _convert(data, containers.examine(data), Path(flac))
     except Damaged as error:
         raise MirflowError(f"{_one_line(source)}: {error}") from error
+    except (OSError, soundfile.LibsndfileError) as error:  # those of reading are Damaged by now
+        raise MirflowError(f"{_one_line(flac)}: cannot be written ({getattr(error, 'strerror', error)})") from error
     return {"source": _text(source if name is None else name), "sha256": digest, "size": size, **converted}
 
 
@@ -97,8 +101,10 @@ def _convert(data: containers.Bytes, container: Container, flac: Path) -> dict:
     source = _Source(data, container)
     if source.channels > MAX_CHANNELS:
         raise Damaged(f"has {source.channels} channels, FLAC holds {MAX_CHANNELS} at most")
-    if not 1 <= source.rate <= MAX_RATE:
-        raise Damaged(f"has a sampling rate of {source.rate} Hz, FLAC holds 1 to {MAX_RATE} Hz")
+    if not 1 <= source.rate <= MAX_RATE or (source.rate > 65535 and source.rate % 10):
+        raise Damaged(
+            f"has a sampling rate of {source.rate} Hz, FLAC holds 1 to 65535 Hz and multiples of 10 Hz to {MAX_RATE} Hz"
+        )
     gain = 1.0
     with artifacts.replacing(flac) as temporary:
         if source.is_flac_for_all:
@@ -315,9 +321,9 @@ class _Ffmpeg:
         try:
             yield
         except (av.FFmpegError, ValueError) as error:  # PyAV's own ValueErrors: impossible header values
-            where = f" after {decoded / self.rate:.3f} s" if decoded else ""
+            failure = f"damaged: decoding fails after {decoded / self.rate:.3f} s" if decoded else "cannot be decoded"
             reason = getattr(error, "strerror", None) or error
-            raise Damaged(f"damaged: decoding fails{where} ({self.kind}: {reason})") from error
+            raise Damaged(f"{failure} ({self.kind}: {reason})") from error
 
     def close(self) -> None:
         """Close the decoder."""

@@ -21,7 +21,9 @@ _ARTIFACT = re.compile(
 # Characters that break shells, Snakemake (wildcards in braces, path variables in angle brackets) or the track list
 # (control characters); bytes that are no UTF-8 arrive as lone surrogates. "%" is encoded only where it would read as an
 # encoded character, so that different names always have different ids.
-_BREAKING = re.compile(r"[{}\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]|<(?=[a-z][a-z0-9_]*>)|%(?=[0-9A-Fa-f]{2})|^[-.]")
+_BREAKING = re.compile(
+    r"[{}\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]|<(?=[a-z][a-z0-9_]*>)|%(?=[0-9A-Fa-f]{2})|^[-.]"
+)
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,7 @@ def _is_apple_double(path: Path) -> bool:
 
 def _assign(found: list[tuple[str, Path]]) -> dict[str, Path]:
     """Give each file its track id (see the contract in the README): unique, the same for the same set of files."""
+
     def preference(item: tuple[str, Path]) -> tuple[int, str]:
         return EXTENSIONS.index(_extension(item[0])), item[0]
 
@@ -192,4 +195,3 @@ def _assign(found: list[tuple[str, Path]]) -> dict[str, Path]:
 
 def _identifier(relative: str) -> str:
     return "/".join(encode(part) for part in relative.split("/"))
-

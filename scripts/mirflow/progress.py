@@ -1,6 +1,7 @@
 """What a person sees of a run: what was found, what is done, what failed and why."""
 
 import csv
+import fcntl
 import io
 import os
 import time
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mirflow import artifacts, models
+from mirflow.errors import MirflowError
 from mirflow.library import MARKER, Library
 
 ERROR = "mirflow: error: "  # how a command's last line begins when it failed
@@ -27,8 +29,34 @@ class Failure:
 
 
 def start(results: str, library: Library) -> None:
-    """Note the time, and write down which files are tracks and which are not."""
+    """Begin a run: claim the results, clear away what a killed run left, write down which files are tracks.
+
+    Raises
+    ------
+    MirflowError : when another run is at work on the same results, or they cannot be written
+    """
     _started[results] = time.time()
+    try:
+        claim(results)
+        artifacts.remove_unfinished(results)
+        _write_library(results, library)
+    except OSError as error:
+        raise MirflowError(f"{results}: cannot be written ({error.strerror or error})") from error
+
+
+def claim(results: str) -> None:
+    """Hold the lock of the results for as long as this process lives; the kernel lets go of it even after a kill -9."""
+    lock = Path(results, MARKER, "lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    held = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(held)
+        raise MirflowError(f"{results}: another run is at work on these results; wait for its end") from error
+
+
+def _write_library(results: str, library: Library) -> None:
     rows = [(track, str(path), "track", "") for track, path in library.tracks.items()]
     rows += [("", str(skipped.path), "skipped", skipped.reason) for skipped in library.skipped]
     write_table(Path(results, MARKER, "library.tsv"), ("track", "source", "status", "reason"), rows)
@@ -94,9 +122,12 @@ def summary(results: str, library: Library, skip: Collection[str] = ()) -> str:
     whole = [record for record in records if record.stat().st_mtime >= began]  # of tracks made from scratch in this run
     seconds = sum(artifacts.read_json(record)["duration"] for record in whole)
 
-    lines = [f"{len(complete)} of {count(len(library.tracks), 'track')} complete, {len(bad)} failed"
-             + (f", {len(missing)} unfinished" if missing else "") + f"; this run took {clock(elapsed)}"
-             + (f" ({seconds / elapsed:.1f} x realtime)" if seconds and elapsed > 1 else "")]
+    lines = [
+        f"{len(complete)} of {count(len(library.tracks), 'track')} complete, {len(bad)} failed"
+        + (f", {len(missing)} unfinished" if missing else "")
+        + f"; this run took {clock(elapsed)}"
+        + (f" ({seconds / elapsed:.1f} x realtime)" if seconds and elapsed > 1 else "")
+    ]
     lines += [f"  failed      {failure.step}: {failure.reason}" for failure in model_failures(results)]
     lines += [f"  failed      {failure.track}: {failure.step}: {failure.reason}" for failure in failed[:SHOWN]]
     lines += [f"  unfinished  {track}: no message; see {results}/{MARKER}/logs/{track}/" for track in missing[:SHOWN]]
@@ -107,7 +138,9 @@ def summary(results: str, library: Library, skip: Collection[str] = ()) -> str:
     else:
         table.unlink(missing_ok=True)
     if library.skipped:
-        lines.append(f"  {count(len(library.skipped), 'file')} of the library are no tracks: {results}/{MARKER}/library.tsv")
+        lines.append(
+            f"  {count(len(library.skipped), 'file')} of the library are no tracks: {results}/{MARKER}/library.tsv"
+        )
     lines.append(f"  results in {results}")
     return "mirflow: " + "\n".join(lines)
 

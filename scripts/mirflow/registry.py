@@ -217,8 +217,10 @@ def check(declared: Feature, values: dict[str, Any]) -> dict[str, Any]:
                 raise ValueError(f"{declared.name}: {field.key} = {value!r} is outside its bounds {field.bounds}")
         elif not isinstance(value, field.kind):
             raise ValueError(f"{declared.name}: {field.key} = {value!r} is no {field.kind.__name__}")
-    return {field.key: (int(v) if field.kind is int and (v := values[field.key]) is not None else values[field.key])
-            for field in declared.fields}
+    return {
+        field.key: (int(v) if field.kind is int and (v := values[field.key]) is not None else values[field.key])
+        for field in declared.fields
+    }
 
 
 def measure(name: str, inputs: dict[str, Any], settings: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The settings: what the user chose, checked before anything runs."""
 
+import contextlib
 import difflib
 import shlex
 from pathlib import Path
@@ -34,6 +35,23 @@ def schema() -> dict:
     return content
 
 
+def read(config: dict, described: dict | None = None) -> None:
+    """Turn texts into the numbers and truth values that the schema wants, in place.
+
+    Snakemake leaves all that stands inside of ``--config stems="{bitrate: 128}"`` as text, and ``warm=false`` too.
+    """
+    for key, known in (described or schema()).get("properties", {}).items():
+        value = config.get(key)
+        if isinstance(value, dict):
+            read(value, known)
+        elif isinstance(value, str) and known.get("type") in _FROM_TEXT:
+            with contextlib.suppress(ValueError, KeyError):
+                config[key] = _FROM_TEXT[known["type"]](value)
+
+
+_FROM_TEXT = {"integer": int, "number": float, "boolean": lambda text: {"true": True, "false": False}[text.lower()]}
+
+
 def check(config: dict) -> None:
     """Refuse settings that are unknown or have an impossible value.
 
@@ -44,7 +62,9 @@ def check(config: dict) -> None:
     import jsonschema
 
     errors = jsonschema.Draft202012Validator(schema()).iter_errors(config)
-    problems = [problem for error in sorted(errors, key=lambda e: list(map(str, e.path))) for problem in _explain(error)]
+    problems = [
+        problem for error in sorted(errors, key=lambda e: list(map(str, e.path))) for problem in _explain(error)
+    ]
     if problems:
         raise MirflowError("\n".join(["settings:", *(f"  {problem}" for problem in problems)]))
 
@@ -84,8 +104,10 @@ def _explain(error: Any) -> list[str]:
         unknown = [key for key in error.instance if key not in known]
         return [f"{place}{'.' if place else ''}{key}: no such setting{_nearest(key, known)}" for key in unknown]
     if error.validator == "enum":
-        return [f"{place}: {error.instance!r} is none of {', '.join(map(str, error.validator_value))}"
-                f"{_nearest(error.instance, error.validator_value)}"]
+        return [
+            f"{place}: {error.instance!r} is none of {', '.join(map(str, error.validator_value))}"
+            f"{_nearest(error.instance, error.validator_value)}"
+        ]
     if place == "skip":
         return [f"skip: a list of features is expected, for example [chroma, tempo]; got {error.instance!r}"]
     return [f"{place}: {error.message}"]

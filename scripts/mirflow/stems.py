@@ -15,7 +15,17 @@ from mirflow.errors import MirflowError
 from mirflow.registry import STEMS
 
 FORMATS = ("mp3", "flac", "wav", "ogg")
-MPEG_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz, all that MPEG-1, 2 and 2.5 layer III have
+MPEG_RATES = (
+    8000,
+    11025,
+    12000,
+    16000,
+    22050,
+    24000,
+    32000,
+    44100,
+    48000,
+)  # Hz, all that MPEG-1, 2 and 2.5 layer III have
 WRITE_BLOCK = 2**20  # samples a channel
 
 
@@ -138,7 +148,7 @@ def _encode(
 
 
 def _mp3_compression(bitrate: int, rate: int) -> float:
-    """Return libsndfile's 0..1 for a constant bitrate: linear between the ends that the MPEG version of this rate has."""
+    """Return libsndfile's 0..1 for a constant bitrate: linear between the ends that MPEG has at this rate."""
     low, high = (32, 320) if rate >= 32000 else (8, 160) if rate >= 16000 else (8, 64)  # kbit/s
     return (high - min(max(bitrate, low), high)) / (high - low)
 
@@ -153,10 +163,10 @@ _BIT_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def with_serial_number(ogg: bytes, serial: int) -> bytes:
-    """Return a one-stream Ogg file with its stream's serial number replaced, page checksums redone (RFC 3533, section 6).
+    """Return a one-stream Ogg file with its stream's serial number replaced and its page checksums redone (RFC 3533).
 
-    Encoders draw that number at random, which would make two equal runs differ. The checksum is the CRC-32 of zlib without
-    its reflections and inversions, hence the reversed bits.
+    Encoders draw that number at random, which would make two equal runs differ. The checksum is the CRC-32 of zlib
+    without its reflections and inversions, hence the reversed bits.
     """
     import zlib
 

@@ -1,8 +1,8 @@
 """The warm worker: has imported and compiled everything once, and forks a child for each command.
 
 ``python -m mirflow.worker SOCKET RUN READY_FD`` is started by ``scripts/warm.py``. It is single-threaded (a fork copies
-only the calling thread) and does nothing itself but accept, fork and report; a child that crashes or leaks takes nothing
-with it. It ends when its run ends, when nobody has asked for a while, or when its socket is taken away.
+only the calling thread) and does nothing itself but accept, fork and report; a child that crashes or leaks takes
+nothing with it. It ends when its run ends, when nobody has asked for a while, or when its socket is taken away.
 """
 
 import array
@@ -18,6 +18,9 @@ import struct
 import sys
 import time
 from dataclasses import dataclass, field
+
+# The client, scripts/warm.py: it cannot import the package, so the package imports it.
+from warm import alive, start_time
 
 IDLE = 600  # seconds without a request or a running child after which the worker ends
 IDLE_CLUSTER = 60  # the same inside a cluster's job, where no process is known to live as long as the job
@@ -190,7 +193,7 @@ class Worker:
             status = main(asked["argv"])
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else int(end.code is not None)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - a forked child must never return into the worker's loop
             import traceback
 
             traceback.print_exc()
@@ -234,24 +237,15 @@ class Worker:
                 os.unlink(self.path)
 
 
-def alive(run: str) -> bool:
-    """Whether the process "pid:start time" still runs; a later process with its number does not count."""
-    pid, _, began = run.partition(":")
-    return start_time(int(pid)) == began
-
-
-def start_time(pid: int) -> str:
-    """Return when a process started, in the kernel's ticks, or "" when there is none."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[19].decode()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-
-
 def identity() -> str:
     """Return the calling process as ``MIRFLOW_RUN`` names it."""
     return f"{os.getpid()}:{start_time(os.getpid())}"
+
+
+def announce(warm: bool) -> None:
+    """Tell all commands that this process starts whether they may run warm, and how long their worker lives."""
+    os.environ["MIRFLOW_RUN"] = identity()
+    os.environ["MIRFLOW_WARM"] = str(int(warm and sys.platform == "linux"))
 
 
 def prepare() -> None:

@@ -8,9 +8,10 @@ import logging
 import sys
 import time
 
-from mirflow.progress import clock, count, last_error
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
+
+from mirflow.progress import clock, count, last_error
 
 QUIET_INTERVAL = 15  # seconds between lines where the output is no terminal
 TERMINAL_INTERVAL = 0.2  # seconds between updates of the line on a terminal

@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser, name: str) -> None:
         type=Path,
         nargs="+",
         metavar="FILE",
-        help=f"{' '.join(feature.inputs)}, in this order; or full_mix.flac alone: the others are then looked for beside it",
+        help=f"{' '.join(feature.inputs)}, in this order; or full_mix.flac alone: the others are looked for beside it",
     )
     for setting in feature.settings:
         kind = (lambda text: text.lower() == "true") if isinstance(setting.default, bool) else type(setting.default)

@@ -9,8 +9,14 @@ from mirflow import info
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("fragments", nargs="*", type=Path, help="features/*.json")
-    parser.add_argument("--record", nargs=2, action="append", default=[], metavar=("NAME", "FILE"),
-                        help="what another step says of itself, such as `source source.json`")
+    parser.add_argument(
+        "--record",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "FILE"),
+        help="what another step says of itself, such as `source source.json`",
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, help="the .INFO file")
 
 

@@ -9,7 +9,12 @@ from mirflow.dsp import separation
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("full_mix", help="audio file written by this workflow")
     parser.add_argument(
-        "-o", "--output", nargs=4, required=True, metavar=("DRUMS", "BASS", "OTHER", "VOCALS"), help="the stems to write"
+        "-o",
+        "--output",
+        nargs=4,
+        required=True,
+        metavar=("DRUMS", "BASS", "OTHER", "VOCALS"),
+        help="the stems to write",
     )
     parser.add_argument("--backend", choices=("dsp",), default="dsp", help="what separates (default: %(default)s)")
     parser.add_argument("--format", choices=stems.FORMATS, help="default: by the suffix of the outputs")
@@ -23,6 +28,4 @@ def run(arguments: argparse.Namespace) -> None:
         stems.separate(full_mix), full_mix.rate, arguments.output, arguments.format, arguments.bitrate
     )
     if arguments.record:
-        artifacts.write_json(
-            arguments.record, {"backend": arguments.backend, "version": separation.VERSION} | written
-        )
+        artifacts.write_json(arguments.record, {"backend": arguments.backend, "version": separation.VERSION} | written)

@@ -1,14 +1,21 @@
 """Print the table of all keys: unit, bounds, range, meaning, when undefined, source."""
 
 import argparse
+from pathlib import Path
 
-from mirflow import table
+from mirflow import artifacts, table
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """No arguments."""
+    """Declare the arguments."""
+    parser.add_argument(
+        "--into", type=Path, metavar="PAGE", help="put it into this Markdown page instead, where marked"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print."""
-    print(table.markdown())
+    """Print, or write."""
+    if arguments.into:
+        artifacts.write_bytes(arguments.into, table.insert(arguments.into.read_text()).encode())
+    else:
+        print(table.markdown())

@@ -6,8 +6,8 @@ RATE = 22050  # Hz; beats need nothing above 11 kHz
 FRAME = 1024  # samples, 46 ms
 HOP = 256  # samples
 FRAME_RATE = RATE / HOP  # frames/s
-EDGES = (30, 200, 2000, 10000)  # Hz: kick and bass, snare and tune, cymbals
-BANDS = 36  # triangular bands on the mel scale
+EDGES = (30, 120, 300, 900, 2500, 6000, 10000)  # Hz: kick, bass, tenor, tune and snare, attacks, cymbals
+BANDS = 40  # triangular bands on the mel scale
 
 
 def _filters(rate: int, size: int, low: float, high: float, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -36,7 +36,7 @@ def spectrogram(samples: np.ndarray, size: int, hop: int) -> np.ndarray:
 
 
 def band_flux(samples: np.ndarray) -> np.ndarray:
-    """Return onset strength in three bands (`EDGES`), float32 [frame, 3].
+    """Return onset strength in the bands between `EDGES`, float32 [frame, 6].
 
     SuperFlux (Böck & Widmer 2013): rise of the log spectrum against the maximum of the neighbouring bands two frames
     before, so that vibrato is no onset.
@@ -53,4 +53,25 @@ def band_flux(samples: np.ndarray) -> np.ndarray:
     rise = np.zeros_like(level)
     rise[2:] = np.maximum(level[2:] - before[:-2], 0)
     band = np.searchsorted(EDGES[1:-1], centres)
-    return np.stack([rise[:, band == b].mean(axis=1) for b in range(3)], axis=1)
+    return np.stack([rise[:, band == b].mean(axis=1) for b in range(len(EDGES) - 1)], axis=1)
+
+
+PITCH_FRAME = 8192  # samples: semitones apart from 80 Hz on
+PITCH_HOP = 4 * HOP
+LOWEST, HIGHEST = 28, 96  # MIDI notes E1 to C7
+
+
+def semitones(samples: np.ndarray) -> np.ndarray:
+    """Return the level of each semitone from `LOWEST` to `HIGHEST`, float32 [frame, note], every `PITCH_HOP` samples.
+
+    Levels are compressed (logarithm above a floor of -60 dB of the loudest), since a quiet chord is a chord too.
+    """
+    size = PITCH_FRAME
+    magnitude = spectrogram(samples, size, PITCH_HOP)
+    centres = 440 * 2 ** ((np.arange(LOWEST, HIGHEST + 1) - 69) / 12)
+    grid = np.fft.rfftfreq(size, 1 / RATE)[:, None]
+    distance = np.abs(12 * np.log2(np.maximum(grid, 1) / centres))
+    width = np.maximum(0.5, 12 * np.log2(1 + RATE / size / centres))  # in semitones, at least one bin
+    weights = np.clip(1 - distance / (2 * width), 0, None).astype(np.float32)
+    level = magnitude @ (weights / weights.sum(axis=0))
+    return np.log1p(1000 * level / max(level.max(), 1e-9)).astype(np.float32)

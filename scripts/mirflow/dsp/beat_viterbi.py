@@ -7,7 +7,7 @@ ENTRY = 255  # back-pointer of a beat that opens a segment
 
 
 @numba.njit(cache=True)
-def best_path(beat, down, tempo, window, intervals, prior, bars, bar_prior, turn, entry):
+def best_path(beat, down, tempo, window, intervals, weight, prior, bars, bar_prior, turn, entry):
     """Find the best sequence of beats under the bar-pointer model of Krebs, Böck & Widmer (2015).
 
     In that model tempo changes only at beats, so the path between two beats is one straight line and the search can step
@@ -22,6 +22,7 @@ def best_path(beat, down, tempo, window, intervals, prior, bars, bar_prior, turn
     tempo : float32 [window, interval], evidence for an interval, in nats a second (of frames of 1/`window` windows)
     window : frames a window of `tempo`
     intervals : int64 [interval], ascending, frames between beats
+    weight : float32 [interval], factor for the evidence of a beat that ends such an interval
     prior : float32 [interval], log probability of a first interval
     bars : int64 [metre], beats a bar
     bar_prior : float32 [metre], log probability of a metre
@@ -57,7 +58,7 @@ def best_path(beat, down, tempo, window, intervals, prior, bars, bar_prior, turn
         best, best_state, best_interval = np.float32(-np.inf), -1, 0
         row = tempo[min(t // window, len(tempo) - 1)]
         for state in range(states):
-            gain = beat[t] + (down[t] if first[state] else np.float32(0))
+            extra = down[t] if first[state] else np.float32(0)
             opening = off - entry + start[state]
             for i in range(width):
                 length = intervals[i]
@@ -69,7 +70,7 @@ def best_path(beat, down, tempo, window, intervals, prior, bars, bar_prior, turn
                     if arrived > value[i]:
                         value[i] = arrived
                         back[t, state, i] = source[slot, state, i]
-                value[i] += gain
+                value[i] += beat[t] * weight[i] + extra
                 origin[i] = i
                 if value[i] > best:
                     best, best_state, best_interval = value[i], state, i

@@ -10,10 +10,12 @@ INTEGRATED_GATE = -10.0  # LU below the loudness of what passes the absolute gat
 RANGE_GATE = -20.0  # LU
 RANGE_PERCENTILES = (10, 95)
 OVERSAMPLING = 4
-CHUNK = 1 << 18  # samples that are oversampled at a time, which bounds memory
+FILTER_STEPS = 100  # that are filtered at a time, which bounds memory
+CHUNK = 1 << 18  # samples that are oversampled at a time, likewise
 
-SURROUND = 10**0.15  # +1.5 dB, the standard's 1.41
-# Channel orders of WAV and FLAC. Surrounds between 60 and 120 degrees count more, rear ones do not (BS.1770-4, annex 3), LFE not at all.
+SURROUND = 1.41  # +1.5 dB
+# Channel orders of WAV and FLAC. Surrounds between 60 and 120 degrees count more, rear ones do not (BS.1770-4,
+# annex 3), LFE not at all.
 CHANNEL_WEIGHTS = {
     4: (1, 1, SURROUND, SURROUND),  # L R Ls Rs
     5: (1, 1, 1, SURROUND, SURROUND),  # L R C Ls Rs
@@ -59,9 +61,10 @@ def k_weighting(rate: int) -> np.ndarray:
 
 
 def step_powers(samples: np.ndarray, rate: int) -> np.ndarray:
-    """Return the K-weighted power of each whole step of 100 ms, summed over weighted channels: [channel, n] → float64 [step].
+    """Return the K-weighted power of each whole step of 100 ms: [channel, n] → float64 [step].
 
-    Windows of 0.4 and 3 s are means over 4 and 30 steps, so that one filtering pass serves both.
+    It is the sum over the channels, each with its weight. Windows of 0.4 and 3 s are means over 4 and 30 steps, so that
+    one filtering pass serves both.
     """
     from scipy.signal import sosfilt
 
@@ -72,9 +75,14 @@ def step_powers(samples: np.ndarray, rate: int) -> np.ndarray:
     sections = k_weighting(rate)
     powers = np.zeros(steps)
     for weight, channel in zip(channel_weights(len(samples)), samples, strict=True):
-        if weight:
-            filtered = sosfilt(sections, channel[: edges[-1]].astype(np.float64))
-            powers += weight * np.add.reduceat(np.square(filtered, out=filtered), edges[:-1]) / np.diff(edges)
+        if not weight:
+            continue
+        state = np.zeros((len(sections), 2))
+        for first in range(0, steps, FILTER_STEPS):
+            part = edges[first : first + FILTER_STEPS + 1]
+            filtered, state = sosfilt(sections, channel[part[0] : part[-1]].astype(np.float64), zi=state)
+            sums = np.add.reduceat(np.square(filtered, out=filtered), part[:-1] - part[0])
+            powers[first : first + FILTER_STEPS] += weight * sums / np.diff(part)
     return powers
 
 
@@ -116,9 +124,10 @@ def loudness_range(powers: np.ndarray) -> float | None:
 
 
 def true_peak(samples: np.ndarray, rate: int) -> float | None:
-    """Return the true peak (dBTP) of [channel, n] by four-fold oversampling (BS.1770-4, annex 2); None in digital silence.
+    """Return the true peak (dBTP) of [channel, n] by four-fold oversampling; None in digital silence.
 
-    The filter is soxr's, flat to 0.9 of the Nyquist frequency, where the standard's example of 12 taps a phase is not.
+    BS.1770-4, annex 2. The filter is soxr's, which is flat to 0.9 of the Nyquist frequency; the standard's example of
+    12 taps a phase is not.
     """
     import soxr
 
@@ -126,7 +135,7 @@ def true_peak(samples: np.ndarray, rate: int) -> float | None:
     if peak == 0:
         return None
     stream = soxr.ResampleStream(rate, OVERSAMPLING * rate, len(samples), dtype="float32", quality="HQ")
-    frames = np.ascontiguousarray(samples.T)
+    frames = np.ascontiguousarray(samples.T, dtype=np.float32)
     for start in range(0, len(frames), CHUNK):
         chunk = stream.resample_chunk(frames[start : start + CHUNK], last=start + CHUNK >= len(frames))
         peak = max(peak, float(np.abs(chunk).max(initial=0.0)))

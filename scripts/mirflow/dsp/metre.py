@@ -13,11 +13,14 @@ NEIGHBOURS = 9  # intervals whose median is the local beat
 GAP = 1.5  # an interval of more local beats than this is a break in the grid, not a beat
 BINARY, TERNARY = 4, 6  # sixteenths in a beat: two eighths of two, three eighths of two
 OFF_BEAT = 1 / 12  # beat: onsets nearer to a beat do not say how beats are divided
-TERNARY_EVIDENCE = 0.25  # see `division`
+TERNARY_EVIDENCE = 0.75  # half of what thirds of beats alone would give; see `division`
+FEWEST_OFF_BEAT = 8  # onsets that may decide it
 
 
 def local_beats(intervals: np.ndarray) -> np.ndarray:
     """Return the median of the `NEIGHBOURS` intervals around each (fewer at the ends), float64 [k] in their unit."""
+    if not len(intervals):
+        return np.zeros(0)
     half = NEIGHBOURS // 2
     padded = np.pad(np.asarray(intervals, dtype=np.float64), half, constant_values=np.nan)
     return np.nanmedian(np.lib.stride_tricks.sliding_window_view(padded, NEIGHBOURS), axis=1)
@@ -26,8 +29,8 @@ def local_beats(intervals: np.ndarray) -> np.ndarray:
 def positions(times: np.ndarray, beats: np.ndarray) -> np.ndarray:
     """Return beat positions, interpolated linearly between beats.
 
-    The grid is continued by one local beat before the first and after the last beat. Further outside, and in a `GAP`
-    of the grid (but for its two beats, half a sixteenth around them), a position would be invented: NaN.
+    The grid is continued by one local beat before the first beat, after the last one and into a `GAP`. Further away a
+    position would be invented: NaN.
 
     Parameters
     ----------
@@ -43,10 +46,11 @@ def positions(times: np.ndarray, beats: np.ndarray) -> np.ndarray:
     grid = np.concatenate([[beats[0] - local[0]], beats, [beats[-1] + local[-1]]])
     found = np.interp(times, grid, np.arange(-1, len(beats) + 1), left=np.nan, right=np.nan)
     interval = np.clip(np.searchsorted(grid, times, side="right") - 1, 0, len(local) - 1)
-    margin = local[interval] / (2 * BINARY)
-    in_gap = np.diff(grid)[interval] > GAP * local[interval]
-    between = (times - grid[interval] > margin) & (grid[interval + 1] - times > margin)
-    return np.where(in_gap & between, np.nan, found)
+    beat = local[interval]
+    margin = 1 / (2 * BINARY)  # beat: half a sixteenth
+    since, until = (times - grid[interval]) / beat, (grid[interval + 1] - times) / beat
+    in_gap = np.where(since < 1 - margin, interval - 1 + since, np.where(until <= margin, interval - until, np.nan))
+    return np.where(np.diff(grid)[interval] > GAP * beat, in_gap, found)
 
 
 def clock(times: np.ndarray, beats: np.ndarray) -> np.ndarray:
@@ -70,7 +74,8 @@ def division(*, onsets: np.ndarray, beats: np.ndarray) -> int:
 
     A grid of beats does not say how beats are divided; the onsets off the beat do. At thirds of a beat
     cos(2 pi 3 position) is 1 and cos(2 pi 4 position) is -1/2; at quarters the first is 0 or less and the second is 1.
-    Ternary when the mean difference exceeds `TERNARY_EVIDENCE` (evenly spread onsets: -0.04).
+    Ternary when the mean difference exceeds `TERNARY_EVIDENCE` (onsets spread evenly give -0.04) in at least
+    `FEWEST_OFF_BEAT` onsets.
 
     Parameters
     ----------
@@ -82,7 +87,7 @@ def division(*, onsets: np.ndarray, beats: np.ndarray) -> int:
     position = positions(onsets, beats)
     position = position[np.isfinite(position)]
     position = position[np.abs(position - np.round(position)) > OFF_BEAT]
-    if not len(position):
+    if len(position) < FEWEST_OFF_BEAT:
         return BINARY
     evidence = np.mean(np.cos(2 * np.pi * 3 * position) - np.cos(2 * np.pi * 4 * position))
     return TERNARY if evidence > TERNARY_EVIDENCE else BINARY

@@ -15,13 +15,16 @@ from mirflow.audio import resample
 RATE = 44100  # Hz, of the analysis; other rates are resampled
 FRAME = 2048  # samples
 HOP = 441  # samples: 100 frames a second
-LEAD = 5  # frames before time 0 (and after the end), so that an onset at 0 rises out of silence like any other
+LEAD = 5  # frames before time 0, so that an onset at 0 rises out of silence like any other
 BANDS_PER_OCTAVE = 24
 LOWEST, HIGHEST = 30.0, 16000.0  # Hz
+PASSBAND = 0.9  # of the Nyquist frequency, what resampling keeps
 GAIN = 100.0  # of magnitudes before the logarithm: what lies 40 dB below the signal's level still counts
 LAG = 2  # frames between the two spectra that are compared
 SILENT_DB = -70.0  # dB re full scale (RMS): a signal whose loudest frame is below has no onsets
 ACTIVE_DB = 60.0  # frames further below the loudest one do not count towards the signal's level
+
+ALWAYS_PERCENT = 25  # of the frames may be lower than what counts as sounding all the time
 
 PEAK = 3  # frames to each side: a peak is the largest of them, and peaks are further apart than this
 BEFORE, AFTER = 10, 7  # frames of the local mean
@@ -51,9 +54,9 @@ class Onsets:
 
 
 @cache
-def _bands() -> np.ndarray:
-    """Return triangular bands on a logarithmic axis, float32 [bin, band], sharing no centre bin."""
-    octaves = np.arange(0, np.log2(HIGHEST / LOWEST), 1 / BANDS_PER_OCTAVE)
+def _bands(highest: float) -> np.ndarray:
+    """Return triangular bands on a logarithmic axis up to `highest` Hz, float32 [bin, band], sharing no centre bin."""
+    octaves = np.arange(0, np.log2(highest / LOWEST), 1 / BANDS_PER_OCTAVE)
     edges = np.unique(np.round(LOWEST * 2**octaves * FRAME / RATE).astype(int))
     bands = np.zeros((FRAME // 2 + 1, len(edges) - 2), dtype=np.float32)
     for band, (low, centre, high) in enumerate(zip(edges, edges[1:], edges[2:], strict=False)):
@@ -62,17 +65,18 @@ def _bands() -> np.ndarray:
     return bands
 
 
-def _band_magnitudes(samples: np.ndarray) -> np.ndarray:
+def _band_magnitudes(samples: np.ndarray, bands: np.ndarray) -> np.ndarray:
     """Return magnitudes, float32 [frame, band], of float32 [n] at `RATE`; frame i is centred at (i - LEAD) * HOP."""
     from scipy.fft import rfft
 
     window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)).astype(np.float32)
-    padding = FRAME // 2 + LEAD * HOP
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(samples, padding), FRAME)[::HOP]
-    magnitudes = np.empty((len(frames), _bands().shape[1]), dtype=np.float32)
+    samples = np.pad(
+        samples, (FRAME // 2 + LEAD * HOP, 0)
+    )  # no frame reaches over the end: often a cut, it would click
+    frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::HOP]
+    magnitudes = np.empty((len(frames), bands.shape[1]), dtype=np.float32)
     for start in range(0, len(frames), BLOCK):
-        spectra = np.abs(rfft(frames[start : start + BLOCK] * window))
-        magnitudes[start : start + BLOCK] = spectra @ _bands()
+        magnitudes[start : start + BLOCK] = np.abs(rfft(frames[start : start + BLOCK] * window)) @ bands
     return magnitudes
 
 
@@ -100,11 +104,17 @@ def envelope(mono: np.ndarray, rate: int) -> np.ndarray:
     samples = resample(mono, rate, RATE)
     samples = samples - samples.mean(dtype=np.float64).astype(np.float32) if len(samples) else samples
     if _is_silent(samples):
-        return np.zeros(len(samples) // HOP + 1 + 2 * LEAD)
-    magnitudes = _band_magnitudes(samples)
+        return np.zeros((len(samples) - FRAME // 2) // HOP + LEAD + 1)
+    # bands that the recording's own rate cannot fill would only dilute the mean
+    magnitudes = _band_magnitudes(samples, _bands(min(HIGHEST, PASSBAND * rate / 2)))
     energy = np.square(magnitudes, dtype=np.float64).sum(axis=1)
     level = np.sqrt(energy[energy >= energy.max() * 10 ** (-ACTIVE_DB / 10)].mean())
     decibels = 20 * np.log10(1 + magnitudes * np.float32(GAIN / level))
+    # what sounds all the time, noise above all, is taken to have sounded before the start: it does not begin there
+    inside = LEAD + FRAME // 2 // HOP + 1  # the first frame that does not reach over the start
+    if len(decibels) > inside:
+        always = np.percentile(decibels[inside:], ALWAYS_PERCENT, axis=0).astype(np.float32)
+        decibels[:inside] = np.maximum(decibels[:inside], always)
     before = maximum_filter1d(decibels[:-LAG], 3, axis=1)
     flux = np.zeros(len(decibels))
     flux[LAG:] = np.maximum(decibels[LAG:] - before, 0).mean(axis=1, dtype=np.float64)
@@ -188,7 +198,8 @@ def detect(mono: np.ndarray, rate: int) -> Onsets:
 
     Returns
     -------
-    none in silence and hardly any in steady sound; a signal that starts at once has one at 0
+    none in silence and hardly any in steady sound; a signal that starts at once has one at 0; the last 20 to 40 ms are
+    not judged
 
     Source
     ------

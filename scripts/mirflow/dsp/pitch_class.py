@@ -11,8 +11,8 @@ from mirflow.dsp import spectrum
 
 NAMES = ("C", "C sharp", "D", "D sharp", "E", "F", "F sharp", "G", "G sharp", "A", "A sharp", "B")
 
-FRAME = 1 << 16  # samples at 44.1 kHz: 1.5 s, which resolves semitones from E1 on
-HOP = 1 << 14  # samples at 44.1 kHz
+FRAME = 70560  # samples at 44.1 kHz: 1.6 s, which resolves semitones from E1 on, and has small factors at usual rates
+HOP = FRAME // 4
 ACTIVE_DB = 60  # what is further below the loudest is silence
 LOWEST_NOTE, HIGHEST_NOTE = 24, 107  # MIDI: C1 to B7, seven octaves
 A4_NOTE, A4_HZ = 69, 440.0
@@ -44,7 +44,7 @@ def tonal_mix(full_mix: Audio, bass: Audio, other: Audio) -> Audio | None:
 
 
 def note_of(frequency: np.ndarray, tuning: float = 0.0) -> np.ndarray:
-    """Return the fractional MIDI note of frequencies above 0 Hz, where `tuning` (semitones) is that of the instruments."""
+    """Return the fractional MIDI note of frequencies above 0 Hz; `tuning` (semitones) is that of the instruments."""
     return A4_NOTE - tuning + 12 * np.log2(frequency / A4_HZ)
 
 
@@ -73,9 +73,10 @@ def tuning_of(sound: Audio) -> float:
 def chroma_of(power: np.ndarray, frequency: np.ndarray, tuning: float) -> np.ndarray:
     """Fold power spectra [frame, bin] into constant-Q chroma, float64 [frame, 12], C first, each of L2 norm 1 or zero.
 
-    Each semitone from C1 to B7 takes the energy under a fourth power of a cosine over the logarithm of frequency, a
-    semitone to either side (half a semitone off: a quarter); chroma sums the amplitudes of its octaves. The energy of a constant-Q transform over the frame is that
-    of its kernels' squared responses on the power spectrum (Parseval), so no transform per kernel is needed.
+    Each semitone from C1 to B7 takes the energy under the fourth power of a cosine over the logarithm of frequency, a
+    semitone to either side (half a semitone off: a quarter); chroma sums the amplitudes of its octaves. The energy of a
+    constant-Q transform over the frame is that of its kernels' squared responses on the power spectrum (Parseval), so
+    no transform per kernel is needed.
 
     Parameters
     ----------
@@ -91,7 +92,7 @@ def chroma_of(power: np.ndarray, frequency: np.ndarray, tuning: float) -> np.nda
 
 
 @lru_cache(maxsize=4)
-def _semitone_weights(bins: int, spacing: float, tuning: float):  # noqa: ANN202
+def _semitone_weights(bins: int, spacing: float, tuning: float):
     """Return the weights [semitone, bin] as a sparse matrix, and the first and last bin that they cover."""
     from scipy.sparse import csr_array
 
@@ -105,7 +106,7 @@ def _semitone_weights(bins: int, spacing: float, tuning: float):  # noqa: ANN202
 def chroma_frames(sound: Audio, tuning: float) -> np.ndarray:
     """Return the chroma of the frames that are not silent, float64 [frame, 12], each of L2 norm 1."""
     frequency = spectrum.frequencies(sound.rate, FRAME)
-    half = spectrum.frame_length(sound.rate, FRAME) // 2
+    half = spectrum.transform_length(sound.rate, FRAME) // 2
     padded = np.pad(sound.samples, ((0, 0), (half, half)))  # the ends count as much as the middle
     chromas, energies = [], []
     for magnitude in spectrum.magnitudes(padded, sound.rate, frame=FRAME, hop=HOP):
@@ -118,8 +119,8 @@ def chroma_frames(sound: Audio, tuning: float) -> np.ndarray:
 def chroma_between(sound: Audio, edges: np.ndarray, tuning: float) -> np.ndarray:
     """Return the chroma between consecutive edges, without the intervals that are silent: float64 [interval, 12].
 
-    Each interval is one Hann-windowed frame of its own length, so that what sounds before and after stays out of it; one
-    longer than `FRAME` is the mean of equal parts.
+    Each interval is one Hann-windowed frame of its own length, so that what sounds before and after stays out of it;
+    one longer than `FRAME` is the mean of equal parts.
 
     Parameters
     ----------
@@ -128,9 +129,8 @@ def chroma_between(sound: Audio, edges: np.ndarray, tuning: float) -> np.ndarray
     from scipy.fft import rfft
     from scipy.signal import get_window
 
-    longest = spectrum.frame_length(sound.rate, FRAME)
+    longest = spectrum.transform_length(sound.rate, FRAME)
     frequency = spectrum.frequencies(sound.rate, FRAME)
-    transform = 2 * (len(frequency) - 1)
     chromas, energies = [], []
     for start, end in pairwise(np.clip(np.round(edges * sound.rate).astype(int), 0, sound.samples.shape[1])):
         if end - start < 2:
@@ -140,7 +140,7 @@ def chroma_between(sound: Audio, edges: np.ndarray, tuning: float) -> np.ndarray
         for part in parts:
             window = get_window("hann", part.shape[1])
             window = (window / np.sqrt(np.square(window).sum())).astype(np.float32)
-            power += np.square(np.abs(rfft(part * window, transform, axis=1))).sum(axis=0, dtype=np.float64)
+            power += np.square(np.abs(rfft(part * window, longest, axis=1))).sum(axis=0, dtype=np.float64)
         chromas.append(chroma_of(power[None], frequency, tuning)[0])
         energies.append(power.sum() / len(parts))
     return np.reshape(chromas, (-1, 12))[active(np.array(energies))]

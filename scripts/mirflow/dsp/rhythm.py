@@ -1,6 +1,7 @@
 """What onsets do in their metre: syncopation, complexity, evenness. The same functions serve the mix and the stems."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -40,6 +41,8 @@ def syncopation(
     Onsets are moved to the nearest sixteenth. A note syncopates when the next position stronger than its own passes
     without a note, and no other note comes before that: it scores the difference of the two weights. The sum over a
     bar's notes is divided by the largest that the metre allows; the result is the mean over the bars that have notes.
+    What comes after the last of these the music does not say: it is left out, unless it is the only one, which is then
+    taken as a loop.
 
     Parameters
     ----------
@@ -68,23 +71,38 @@ def syncopation(
     on_beat_ratio = float(np.mean(steps % division == 0))
 
     notes = np.unique(steps)
-    following = np.append(notes[1:], np.iinfo(int).max)
-    shares = []
+    played = []  # of each bar with notes: arguments of `_bar_score`
     for first_beat, beat_count in metre.bars(len(beats), metre.downbeat_indices(beats, np.asarray(downbeats))):
-        weights = (*metre.weights(beat_count, division), 0)  # with the next downbeat
-        start = first_beat * division
-        inside = slice(*np.searchsorted(notes, [start, start + beat_count * division]))
-        if inside.start == inside.stop:
-            continue
-        score = 0
-        for step, next_note in zip(notes[inside] - start, following[inside] - start, strict=True):
-            stronger = next((i for i in range(step + 1, len(weights)) if weights[i] > weights[step]), None)
-            if stronger is not None and next_note > stronger:
-                score += weights[stronger] - weights[step]
-        # every note has a stronger position of its own, which gains most from a note at the weakest level before it
-        most = sum(weights[:-1]) - min(weights) * (len(weights) - 1)
-        shares.append(score / most)
-    return float(np.mean(shares)), on_beat_ratio
+        start, end = first_beat * division, (first_beat + beat_count) * division
+        first, after = np.searchsorted(notes, [start, end])
+        if first < after:
+            next_note = notes[after] - start if after < len(notes) else notes[first] - start + (end - start)
+            played.append((metre.weights(beat_count, division), [*(notes[first:after] - start), next_note]))
+    return float(np.mean([_bar_score(*bar) for bar in played[:-1] or played])), on_beat_ratio
+
+
+def _bar_score(weights: tuple[int, ...], notes: list[int]) -> float:
+    """Return the syncopation of a bar over the most that its metre allows.
+
+    Parameters
+    ----------
+    weights : of each step of the bar
+    notes : steps with notes, ascending; the last one is the first note after the bar
+    """
+    score = 0
+    for step, next_note in pairwise(notes):
+        stronger = _next_stronger(weights, step)
+        if stronger is not None and next_note > stronger:
+            score += (*weights, 0)[stronger] - weights[step]
+    # the most: each position above the weakest level is left out after a note of the weakest level
+    return score / (sum(weights) - min(weights) * len(weights))
+
+
+def _next_stronger(weights: tuple[int, ...], step: int) -> int | None:
+    """Return the first later step of more weight, the next downbeat at the latest; None for a downbeat."""
+    if weights[step] == 0:
+        return None
+    return next((later for later in range(step + 1, len(weights)) if weights[later] > weights[step]), len(weights))
 
 
 def complexity(*, onsets: np.ndarray, beats: np.ndarray, division: int) -> Complexity:
@@ -107,11 +125,11 @@ def complexity(*, onsets: np.ndarray, beats: np.ndarray, division: int) -> Compl
     in_units = np.diff(metre.clock(onsets, beats)) * division if len(beats) > 1 else intervals / np.median(intervals)
     counts = np.bincount(np.clip(nearest(in_units), 1, LONGEST))
     share = counts[counts > 0] / len(intervals)
-    entropy = -np.sum(share * np.log2(share)) / np.log2(LONGEST)
+    entropy = np.sum(share * np.log2(1 / share)) / np.log2(LONGEST)
     first, second = intervals[:-1], intervals[1:]
     npvi = 100 * np.mean(np.abs(first - second) / ((first + second) / 2))
     return Complexity(
-        entropy=float(np.clip(entropy, 0, 1)),  # -0.0 and rounding
+        entropy=min(float(entropy), 1.0),  # but for rounding
         evenness=float(1 - npvi / 200),
         mean=float(intervals.mean()),
         std=float(intervals.std()),

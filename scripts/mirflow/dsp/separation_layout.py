@@ -4,8 +4,8 @@ import numpy as np
 
 HALF_POWER = np.float32(np.sqrt(0.5))
 
-# How much of each channel goes to left and right, channels in the order of WAVE and FLAC files. ITU-R BS.775-4, annex 4: centre and
-# surrounds at -3 dB, no low-frequency effects. Back centre (6.1) is a surround shared by both sides.
+# How much of each channel goes to left and right, channels in the order of WAVE and FLAC files. ITU-R BS.775-4:
+# centre and surrounds at -3 dB, no low-frequency effects. Back centre (6.1) is a surround shared by both sides.
 _L, _R, _C, _LFE = (1, 0), (0, 1), (HALF_POWER, HALF_POWER), (0, 0)
 _LS, _RS, _CS = (HALF_POWER, 0), (0, HALF_POWER), (HALF_POWER / 2**0.5, HALF_POWER / 2**0.5)
 DOWNMIX = {
@@ -22,8 +22,8 @@ def fold_down(samples: np.ndarray) -> np.ndarray:
     """Return mono and stereo as they are, surround sound as stereo: float32 [channel, n] → float32 [1 or 2, n].
 
     The coefficients are those of ITU-R BS.775 (`DOWNMIX`), without normalisation: loud surround mixes can exceed full
-    scale. The operation is linear, so stems that add up to a mix still do. Layouts of more than eight channels have no standard;
-    their channels go to left and right in turn.
+    scale. The operation is linear, so stems that add up to a mix still do. Layouts of more than eight channels have no
+    standard; their channels go to left and right in turn.
     """
     channels = len(samples)
     if channels <= 2:

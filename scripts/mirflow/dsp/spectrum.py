@@ -13,18 +13,27 @@ def frame_length(rate: int, frame: int) -> int:
     return max(2, round(frame * rate / REFERENCE_RATE))
 
 
+def transform_length(rate: int, frame: int) -> int:
+    """Return the samples of a frame that is transformed: even, so that the last bin is the Nyquist frequency.
+
+    It is not rounded to a length that transforms fast, nor filled up with zeros: both would shift the bins, and peaks
+    and band edges with them (by 0.1 in a pitch class profile). Long frames should have small factors at usual rates.
+    """
+    return max(2, 2 * round(frame * rate / REFERENCE_RATE / 2))
+
+
 def frequencies(rate: int, frame: int) -> np.ndarray:
     """Return the frequency of each bin of `magnitudes` in Hz, float64 [bin]."""
-    return np.fft.rfftfreq(_transform_length(frame_length(rate, frame)), 1 / rate)
+    return np.fft.rfftfreq(transform_length(rate, frame), 1 / rate)
 
 
 def magnitudes(samples: np.ndarray, rate: int, *, frame: int, hop: int) -> Iterator[np.ndarray]:
     """Yield the magnitude spectra of Hann-windowed frames, block by block: float32 [channel, n] → float32 [frame, bin].
 
-    Of several channels the root mean square is taken bin by bin, so that what is in anti-phase is not lost. A steady tone
-    of amplitude 1 reads 1. Frames start at 0 and are whole; a signal shorter than one frame is filled up with zeros to
-    one. Other rates than 44.1 kHz get longer or shorter frames instead of being resampled: the same time and frequency
-    grid, without a resampler's edge in the spectrum.
+    Of several channels the root mean square is taken bin by bin, so that what is in anti-phase is not lost. A steady
+    tone of amplitude 1 reads 1. Frames start at 0 and are whole; a signal shorter than one frame is filled up with
+    zeros to one. Other rates than 44.1 kHz get longer or shorter frames instead of being resampled: the same time and
+    frequency grid, without a resampler's edge in the spectrum.
 
     Parameters
     ----------
@@ -33,7 +42,8 @@ def magnitudes(samples: np.ndarray, rate: int, *, frame: int, hop: int) -> Itera
     from scipy.fft import rfft
     from scipy.signal import get_window
 
-    length = frame_length(rate, frame)
+    samples = samples.astype(np.float32, copy=False)
+    length = transform_length(rate, frame)
     if samples.shape[1] < length:
         samples = np.pad(samples, ((0, 0), (0, length - samples.shape[1])))
     window = get_window("hann", length)
@@ -45,22 +55,15 @@ def magnitudes(samples: np.ndarray, rate: int, *, frame: int, hop: int) -> Itera
         block = []
         for channel in samples:
             frames = np.lib.stride_tricks.sliding_window_view(channel, length)[starts[first : first + step]]
-            block.append(np.abs(rfft(frames * window, _transform_length(length), axis=-1)))
+            block.append(np.abs(rfft(frames * window, axis=-1)))
         yield block[0] if len(block) == 1 else np.sqrt(np.mean(np.square(block), axis=0))
-
-
-def _transform_length(length: int) -> int:
-    """Return an even length, at least `length`, that transforms fast."""
-    from scipy.fft import next_fast_len
-
-    return 2 * next_fast_len((length + 1) // 2, real=True)
 
 
 def power_spectrum(samples: np.ndarray, rate: int, *, frame: int) -> tuple[np.ndarray, np.ndarray]:
     """Return frequencies (Hz) and powers, both float64 [bin], of [channel, n]: the powers sum to the mean square.
 
-    The mean square is that of all samples of all channels. Sine windows that overlap by half weigh each sample once, the
-    first and the last too, so that by Parseval's theorem no energy is lost or counted twice.
+    The mean square is that of all samples of all channels. Sine windows that overlap by half weigh each sample once,
+    the first and the last too, so that by Parseval's theorem no energy is lost or counted twice.
 
     Parameters
     ----------
@@ -68,7 +71,7 @@ def power_spectrum(samples: np.ndarray, rate: int, *, frame: int) -> tuple[np.nd
     """
     from scipy.fft import rfft
 
-    length = _transform_length(frame_length(rate, frame))
+    length = transform_length(rate, frame)
     half = length // 2
     window = np.sin(np.pi * (np.arange(length) + 0.5) / length).astype(np.float32)
     frequency = np.fft.rfftfreq(length, 1 / rate)

@@ -1,1 +1,1 @@
-"""One module per feature: what it declares about itself (``FEATURE``) beside the code that computes it (``measure``)."""
+"""One module per feature: what it declares (``FEATURE``) beside the code that computes it (``measure``)."""

@@ -2,6 +2,8 @@
 
 import os
 
+import numpy as np
+
 from mirflow.audio import Audio, resample
 from mirflow.registry import Feature, Field
 
@@ -20,6 +22,7 @@ FEATURE = Feature(
                         "anything under five seconds)"),
     ),
     cite="Zapata, Davies & Gómez 2014, Multi-feature beat tracking, IEEE/ACM TASLP 22(4)",
+    backend="essentia-tensorflow",
 )  # fmt: skip
 
 
@@ -34,7 +37,8 @@ def measure(full_mix: Audio) -> dict[str, float | None]:
     -------
     bpm_essentia : beats per minute
     """
-    if full_mix.duration < 1 or full_mix.is_silent:  # without a single frame the extractor fails, in silence it invents
+    mono = full_mix.mono()
+    if full_mix.duration < 1 or not np.ptp(mono):  # without a frame the extractor fails, in silence it invents
         return {"bpm_essentia": None}
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the TensorFlow inside Essentia's wheel looks for a GPU, aloud
     import essentia
@@ -43,6 +47,6 @@ def measure(full_mix: Audio) -> dict[str, float | None]:
     import essentia.standard
 
     extractor = essentia.standard.RhythmExtractor2013(method="multifeature", minTempo=SLOWEST, maxTempo=FASTEST)
-    bpm, _, confidence, _, _ = extractor(resample(full_mix.mono(), full_mix.rate, RATE))
+    bpm, _, confidence, _, _ = extractor(resample(mono, full_mix.rate, RATE))
     low, high = FEATURE.fields[0].bounds
     return {"bpm_essentia": float(bpm) if confidence > 0 and low <= bpm <= high else None}

@@ -34,7 +34,7 @@ def measure(full_mix: Audio, bass: Audio, other: Audio) -> dict[str, float | Non
     -------
     chroma_0 ... chroma_11 : shares of C, C sharp ... B
     """
-    values = dict.fromkeys((field.key for field in FEATURE.fields))
+    values = dict.fromkeys(field.key for field in FEATURE.fields)
     tonal = pitch_class.tonal_mix(full_mix, bass, other)
     if tonal is None:
         return values

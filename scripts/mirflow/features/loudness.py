@@ -4,7 +4,7 @@ from mirflow.audio import Audio
 from mirflow.dsp import loudness
 from mirflow.registry import STEMS, Feature, Field
 
-# Windows below the gate of -20 LU are left out, and at least 5 % of the power lies above the 95th percentile: 20 + 13 LU.
+# Of the windows 5 % are as loud as the 95th percentile: their mean power, 20 LU above the gate, is at most 13 LU below.
 LARGEST_RANGE = 34.0
 
 
@@ -54,7 +54,7 @@ def measure(full_mix: Audio, **stems: Audio) -> dict[str, float | None]:
 
     Parameters
     ----------
-    full_mix, drums, bass, other, vocals : samples float32 [channel, n], rate in Hz; channels in the order of WAV and FLAC
+    full_mix, drums, bass, other, vocals : samples float32 [channel, n], rate in Hz; channels in WAV's order
 
     Returns
     -------

@@ -8,7 +8,7 @@ from mirflow.registry import Feature, Field
 
 BANDS = {"bass": (20, 120), "body": (120, 600), "mid": (600, 2500), "air": (2500, 22000)}  # Hz
 FLOOR_DB = -120.0
-FRAME = 1 << 15  # samples at 44.1 kHz: bins of 1.3 Hz, a 75th of the lowest band
+FRAME = 35280  # samples at 44.1 kHz: 0.8 s, bins of 1.25 Hz, an 80th of the lowest band
 
 FEATURE = Feature(
     name="multiband_rms",
@@ -37,7 +37,7 @@ def measure(full_mix: Audio) -> dict[str, float]:
 
     Returns
     -------
-    rms_energy_<band> : RMS in dB re full scale (a full-scale sine reads -3.01), energy mean over channels, at least -120
+    rms_energy_<band> : RMS in dB re full scale (a full-scale sine reads -3.01), energy mean over channels, >= -120
     """
     frequency, power = spectrum.power_spectrum(full_mix.samples, full_mix.rate, frame=FRAME)
     values = {}

@@ -13,7 +13,7 @@ FEATURE = Feature(
     fields=(
         Field("onset_count", "count", bounds=(0, np.inf), range=(0, 10000), meaning="number of note onsets", kind=int),
         Field("onset_density", "1/s", bounds=(0, np.inf), range=(0, 15), meaning="onsets per second of the track"),
-        Field("onset_strength_mean", "dB", bounds=(0, np.inf), range=(0, 10),
+        Field("onset_strength_mean", "dB", bounds=(0, np.inf), range=(0, 15),
               meaning="mean over onsets of the rise of the spectrum (mean over bands) at the onset's peak",
               undefined="without onsets"),
         Field("onset_strength_std", "dB", bounds=(0, np.inf), range=(0, 6),

@@ -26,7 +26,7 @@ FEATURE = Feature(
                 "ratio",
                 bounds=(0, 1),
                 range=(0, 1),
-                meaning=f"held chord 0, no common pitch 1: mean cosine distance of {stem}'s chroma between sounding beats",
+                meaning=f"mean cosine distance of {stem}'s chroma from beat to beat: held chord 0, no common pitch 1",
                 undefined=_UNDEFINED,
             ),
             Field(
@@ -34,7 +34,7 @@ FEATURE = Feature(
                 "ratio",
                 bounds=(0, 1),
                 range=(0, 0.6),
-                meaning=f"one chord throughout 0: one minus the length of the mean of {stem}'s chroma unit vectors, per beat",
+                meaning=f"1 - length of the mean of {stem}'s chroma unit vectors per beat: one chord throughout 0",
                 undefined=_UNDEFINED,
             ),
         )

@@ -19,13 +19,13 @@ FEATURE = Feature(
         field
         for stem in STEMS
         for field in (
-            Field(f"onset_density_average_{stem}", "1/s", bounds=(0, np.inf), range=(0, 12),
+            Field(f"onset_density_average_{stem}", "1/s", bounds=(0, np.inf), range=(0, 15),
                   meaning=f"onsets per second of the {stem} stem, mean of the full 4 s windows, every 2 s",
-                  undefined="shorter than 4 s and not silent (silence: 0)"),
-            Field(f"onset_density_variance_{stem}", "1/s^2", bounds=(0, np.inf), range=(0, 12),
+                  undefined="shorter than 4 s, unless nothing sounds (then 0)"),
+            Field(f"onset_density_variance_{stem}", "1/s^2", bounds=(0, np.inf), range=(0, 10),
                   meaning=f"variance of the same windows of the {stem} stem",
-                  undefined="shorter than 4 s and not silent (silence: 0)"),
-            Field(f"syncopation_{stem}", "ratio", bounds=(0, 1), range=(0, 0.7),
+                  undefined="shorter than 4 s, unless nothing sounds (then 0)"),
+            Field(f"syncopation_{stem}", "ratio", bounds=(0, 1), range=(0, 0.6),
                   meaning=f"as syncopation, of the {stem} stem's onsets",
                   undefined="silent stem, fewer than two beats, or no onset among them"),
             Field(f"rhythmic_complexity_{stem}", "ratio", bounds=(0, 1), range=(0, 1),

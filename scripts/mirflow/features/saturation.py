@@ -24,7 +24,7 @@ FEATURE = Feature(
             "ratio",
             bounds=(0, 1),
             range=(0, 1),
-            meaning="share of the time in which any channel stays at its ceiling: flat tops, or peaks of 0.95 for 10 ms",
+            meaning="share of the time with a channel at its ceiling: flat tops, or peaks of 0.95 for 10 ms",
         ),
         Field(
             "saturation_count",

@@ -9,8 +9,9 @@ from mirflow.registry import Feature, Field
 FRAME = 2048  # samples at 44.1 kHz
 HOP = 512  # samples at 44.1 kHz
 ACTIVE_DB = 60  # frames further below the loudest one are silence
-# Above 16 kHz (also MPEG-7's upper edge) stands what a codec or a resampler left: it would rule the geometric mean. Files
-# with a lower sampling rate are measured up to where a resampler begins to cut. The two lowest bins hold offset and drift.
+# Above 16 kHz (also MPEG-7's upper edge) stands what a codec or a resampler left: it would rule the geometric mean.
+# Files with a lower sampling rate are measured up to where a resampler begins to cut. The two lowest bins hold offset
+# and drift.
 LOWEST, HIGHEST = 40.0, 16000.0  # Hz
 NYQUIST_SHARE = 0.9
 
@@ -29,7 +30,7 @@ FEATURE = Feature(
             "ratio",
             bounds=(0, 1),
             range=(0, 0.2),
-            meaning="tone-like 0, white noise 0.56: geometric over arithmetic mean of the power spectrum; median over frames",
+            meaning="geometric over arithmetic mean of the power spectrum: tone 0, white noise 0.56; median",
             undefined=_SILENCE,
         ),
         Field(
@@ -74,9 +75,9 @@ def measure(full_mix: Audio) -> dict[str, float | None]:
     spectral_flux : L2 distance of consecutive L2-normalised magnitude spectra, in [0, sqrt 2]
     spectral_skewness, spectral_kurtosis : standardised moments of the magnitude spectrum over frequency
     """
-    values = dict.fromkeys((field.key for field in FEATURE.fields))
+    values = dict.fromkeys(field.key for field in FEATURE.fields)
     signal = full_mix.mono()
-    if len(signal) < spectrum.frame_length(full_mix.rate, FRAME):
+    if len(signal) < spectrum.transform_length(full_mix.rate, FRAME):
         return values
     signal = signal - signal.mean(dtype=np.float64).astype(np.float32)  # a constant offset is no sound
     frequency = spectrum.frequencies(full_mix.rate, FRAME)
@@ -99,9 +100,10 @@ def measure(full_mix: Audio) -> dict[str, float | None]:
 
 
 def _shapes(magnitude: np.ndarray, frequency: np.ndarray, before: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return energy, flatness, flux, skewness and kurtosis of a block [frame, bin] as [5, frame], and its last spectrum.
+    """Return energy, flatness, flux, skewness and kurtosis of a block [frame, bin] as [5, frame], and its last one.
 
-    Frames without energy get zeros, which the caller leaves out; `before` is the last spectrum of the block before.
+    The last one is its normalised spectrum, which the next block gets as `before`, for its flux. Frames without energy
+    get zeros, which the caller leaves out.
     """
     magnitude = magnitude.astype(np.float64)
     power = magnitude**2

@@ -10,7 +10,7 @@ FEATURE = Feature(
     version=1,
     inputs=("onsets", "beats", "downbeats"),
     fields=(
-        Field("syncopation", "ratio", bounds=(0, 1), range=(0, 0.7),
+        Field("syncopation", "ratio", bounds=(0, 1), range=(0, 0.6),
               meaning="Longuet-Higgins & Lee score of a bar over the largest in its metre, mean of bars with notes",
               undefined="fewer than two beats, or no onset among them"),
         Field("on_beat_ratio", "ratio", bounds=(0, 1), range=(0, 1),

@@ -1,0 +1,32 @@
+"""Essentia's tempo of clicks, and of sounds without one."""
+
+import numpy as np
+import pytest
+
+from mirflow.audio import Audio
+from mirflow.registry import measure
+
+
+def bpm(samples, rate):
+    return measure("bpm_essentia", {"full_mix": Audio(np.atleast_2d(samples).astype(np.float32), rate)})["bpm_essentia"]
+
+
+@pytest.mark.parametrize(("expected", "rate"), [(100, 44100), (120, 48000)])
+def test_clicks_have_their_tempo(expected, rate):
+    samples = np.zeros(20 * rate)
+    samples[:: 60 * rate // expected] = 0.5
+    assert bpm(samples, rate) == pytest.approx(expected, rel=0.005)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 4410, 44100, 10 * 44100])
+def test_silence_has_none(samples):
+    assert bpm(np.zeros(samples), 44100) is None
+
+
+@pytest.mark.parametrize("samples", [1, 4410, 30000, 60000])
+def test_a_second_of_sound_has_none(samples):
+    assert bpm(0.1 * np.random.default_rng(0).standard_normal(samples), 44100) is None
+
+
+def test_a_constant_has_none():
+    assert bpm(np.full(10 * 44100, 0.2), 44100) is None

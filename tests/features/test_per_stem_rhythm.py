@@ -1,0 +1,67 @@
+"""Rhythm of stems that each play one known thing."""
+
+import numpy as np
+import pytest
+
+from mirflow.audio import Audio
+from mirflow.features.per_stem_rhythm import density
+from mirflow.registry import measure
+
+RATE = 44100
+SECONDS = 21  # not a whole number of windows
+BEATS = np.arange(0, SECONDS, 0.5)
+
+
+def stem(times, seconds=SECONDS):
+    samples = np.zeros((2, round(seconds * RATE)), dtype=np.float32)
+    samples[:, np.round(np.asarray(times) * RATE).astype(int)] = 0.3
+    return Audio(samples, RATE)
+
+
+@pytest.fixture(scope="module")
+def found():
+    sixteenths = np.arange(0, SECONDS, 0.125)
+    stems = {"drums": sixteenths, "bass": BEATS, "other": BEATS[:-1] + 0.25, "vocals": []}
+    grids = {"onsets": sixteenths, "beats": BEATS, "downbeats": BEATS[::4]}
+    return measure("per_stem_rhythm", {name: stem(times) for name, times in stems.items()} | grids)
+
+
+def rhythm(found, name):
+    keys = (
+        "onset_density_average",
+        "onset_density_variance",
+        "syncopation",
+        "rhythmic_complexity",
+        "rhythmic_evenness",
+    )
+    return [found[f"{key}_{name}"] for key in keys]
+
+
+def test_a_steady_pulse_has_its_density_no_variance_and_no_tail(found):
+    assert rhythm(found, "bass") == [2.0, 0.0, 0.0, 0.0, pytest.approx(1)]
+    assert rhythm(found, "drums") == [8.0, 0.0, 0.0, 0.0, pytest.approx(1, abs=0.005)]
+
+
+def test_off_beat_eighths_score_as_in_the_mix(found):
+    assert rhythm(found, "other") == [2.0, 0.0, pytest.approx(7 / 15), 0.0, pytest.approx(1)]  # see test_syncopation
+
+
+def test_a_silent_stem_has_density_zero_and_no_rhythm(found):
+    assert rhythm(found, "vocals") == [0.0, 0.0, None, None, None]
+
+
+def test_density_counts_full_windows_only():
+    # windows from 0, 2, 4 and 6 s of ten seconds hold 8, 4, 0 and 0; the one from 8 s would be short
+    average, variance = density(np.arange(0, 4, 0.5), 10.5)
+    assert average == pytest.approx(3 / 4)
+    assert variance == pytest.approx(np.var([2, 1, 0, 0]))
+
+
+def test_density_is_not_moved_by_a_pulse_that_sits_on_the_windows_edges():
+    early = np.maximum(np.arange(0, 60, 0.5) - 0.002, 0)  # coding smears attacks by milliseconds, except the first
+    assert density(early, 60.0) == (2.0, 0.0)
+
+
+def test_a_stem_shorter_than_a_window_has_no_density_unless_it_is_silent():
+    assert density(np.array([0.1, 0.6]), 3.9) == (None, None)
+    assert density(np.array([]), 3.9) == (0.0, 0.0)
