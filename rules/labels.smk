@@ -25,6 +25,7 @@ for network in networks.names():
             f"<logs>/{{parent}}{{name}}/embedding_{network}.log",
         benchmark:
             f"<benchmarks>/{{parent}}{{name}}/embedding_{network}.jsonl"
+        priority: 20
         conda:
             "../envs/base.yaml"
         resources:
@@ -53,6 +54,7 @@ for head in heads.features():
             f"<logs>/{{parent}}{{name}}/feature_{head.name}.log",
         benchmark:
             f"<benchmarks>/{{parent}}{{name}}/feature_{head.name}.jsonl"
+        priority: 40
         conda:
             "../envs/base.yaml"
         params:
