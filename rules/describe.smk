@@ -38,8 +38,10 @@ rule describe_model:
         "<benchmarks>/.describe/describe_model.jsonl"
     conda:
         "../envs/base.yaml"
+    params:
+        name=os.path.basename(MODEL).removesuffix(".gguf"),
     shell:
-        "{MIRFLOW} describe_model {input:q} -o {output:q} 2> {log:q}"
+        "{MIRFLOW} describe_model {input:q} --name {params.name:q} -o {output:q} 2> {log:q}"
 
 
 rule describe:
@@ -85,8 +87,10 @@ rule condense_model:
         "<benchmarks>/.describe/condense_model.jsonl"
     conda:
         "../envs/base.yaml"
+    params:
+        name=os.path.basename(CONDENSER).removesuffix(".gguf"),
     shell:
-        "{MIRFLOW} describe_model {input:q} -o {output:q} 2> {log:q}"
+        "{MIRFLOW} describe_model {input:q} --name {params.name:q} -o {output:q} 2> {log:q}"
 
 
 rule condense:

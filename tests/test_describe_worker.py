@@ -93,7 +93,7 @@ class House:
             soundfile.write(folder / name / "full_mix.flac", noise if name == "a" else -noise / 2, 8000)
         self.prompts = folder / "prompts.yaml"
         self.ask_for("full", "mood")
-        artifacts.write_json(folder / "model.json", {"m": {"bytes": 1, "sha256": "0"}})
+        artifacts.write_json(folder / "model.json", {"name": "m", "files": {"m": {"bytes": 1, "sha256": "0"}}})
 
     def ask_for(self, *names: str) -> None:
         self.prompts.write_text(json.dumps({"describe": {name: {"words": PROMPTS[name]} for name in names}}))
@@ -240,7 +240,7 @@ def test_others_may_not_enter_and_half_a_request_is_no_command(house):
 
 def test_another_model_replaces_the_one_that_is_held(house):
     house.describe("a", "full")
-    artifacts.write_json(house.folder / "model.json", {"m": {"bytes": 1, "sha256": "1"}})
+    artifacts.write_json(house.folder / "model.json", {"name": "m", "files": {"m": {"bytes": 1, "sha256": "1"}}})
     house.describe("a", "full")
     assert [note for note in house.notes() if note in ("load", "close")] == ["load", "close", "load"]
 

@@ -36,7 +36,7 @@ class Question:
     ----------
     words : of the question, placeholders filled
     decoding : how the answer is drawn
-    model : identity of the model's files
+    model : which one (see `backends.identity`)
     backend : name of the backend
     """
 
