@@ -2,7 +2,7 @@
 # Makes:  texts/<prompt>.txt for each entry of the prompts, features/music_flamingo.json with all of them for .INFO; with
 #         describe.condense_model also shorter ones, made from these
 
-from mirflow.describe import backends, fragment, prompts
+from mirflow.describe import answer, backends, fragment, prompts
 
 DESCRIBE = config["describe"]
 MODEL_SETTINGS = ("model", "projector", "tokenizer", "condense_model")
@@ -69,6 +69,7 @@ rule describe:
         prompt=lambda wildcards: PROMPTS[wildcards.prompt].identity,
         backend=DESCRIBE["backend"],
         decoding=DECODING,
+        version=answer.VERSION,
     shell:
         "{MIRFLOW_MODEL} describe {input.full_mix:q} --prompts {PROMPTS_FILE:q} --prompt {wildcards.prompt}"
         " --hints {input.hints:q} --identity {input.identity:q} --backend {params.backend} --model {MODEL:q}"
@@ -116,6 +117,7 @@ rule condense:
     params:
         prompt=lambda wildcards: CONDENSED[wildcards.prompt].identity,
         decoding=DECODING,
+        version=answer.VERSION,
     shell:
         "{MIRFLOW_MODEL} condense {input.texts:q} --prompts {PROMPTS_FILE:q} --prompt {wildcards.prompt}"
         " --identity {input.identity:q} --model {input.model:q} --device {DESCRIBE[device]} --threads {threads}"

@@ -161,6 +161,17 @@ def test_texts_that_are_there_are_not_made_again_and_a_changed_question_is(house
     assert house.text("a", "full") != before
 
 
+def test_a_text_of_an_earlier_version_of_this_code_is_due(house):
+    for prompt in ("full", "mood"):
+        house.describe("a", prompt)
+    path = house.folder / "a" / "texts" / "mood.json"
+    made = artifacts.read_json(path)
+    made["asked"]["version"] = 0
+    artifacts.write_json(path, made)
+    house.describe("a", "full")
+    assert house.notes().count("answer") == 4 and house.notes().count("hear") == 1
+
+
 def test_warm_and_cold_give_the_same_bytes(house):
     house.describe("a", "full")
     files = [house.folder / "a" / "texts" / f"full.{suffix}" for suffix in ("txt", "json")]

@@ -10,7 +10,7 @@ from mirflow.errors import MirflowError
 from mirflow.info import PROVENANCE
 
 NAME = "music_flamingo"
-VERSION = 1  # raise it when normalisation, faults or conflicts change what comes out
+VERSION = 1  # raise it when conflicts or the keys change
 COMMON = (
     "backend",
     "backend_version",
