@@ -2,7 +2,9 @@
 # Makes:  texts/<prompt>.txt for each entry of the prompts, features/music_flamingo.json with all of them for .INFO; with
 #         describe.condense_model also shorter ones, made from these
 
-from mirflow.describe import backends, fragment, prompts
+import os
+
+from mirflow.describe import answer, backends, fragment, prompts
 
 DESCRIBE = config["describe"]
 MODEL_SETTINGS = ("model", "projector", "tokenizer", "condense_model")
@@ -38,8 +40,10 @@ rule describe_model:
         "<benchmarks>/.describe/describe_model.jsonl"
     conda:
         "../envs/base.yaml"
+    params:
+        name=os.path.basename(MODEL).removesuffix(".gguf"),
     shell:
-        "mirflow describe_model {input:q} -o {output:q} 2> {log:q}"
+        "mirflow describe_model {input:q} --name {params.name:q} -o {output:q} 2> {log:q}"
 
 
 rule describe:
@@ -71,6 +75,7 @@ rule describe:
         projector=PROJECTOR,
         device=DESCRIBE["device"],
         decoding=DECODING,
+        version=answer.VERSION,
     shell:
         "mirflow --model describe {input.full_mix:q} --prompts {params.prompts:q} --prompt {wildcards.prompt}"
         " --hints {input.hints:q} --identity {input.identity:q} --backend {params.backend} --model {params.model:q}"
@@ -89,8 +94,10 @@ rule condense_model:
         "<benchmarks>/.describe/condense_model.jsonl"
     conda:
         "../envs/base.yaml"
+    params:
+        name=os.path.basename(CONDENSER).removesuffix(".gguf"),
     shell:
-        "mirflow describe_model {input:q} -o {output:q} 2> {log:q}"
+        "mirflow describe_model {input:q} --name {params.name:q} -o {output:q} 2> {log:q}"
 
 
 rule condense:
@@ -118,6 +125,7 @@ rule condense:
         prompts=PROMPTS_FILE,
         device=DESCRIBE["device"],
         decoding=DECODING,
+        version=answer.VERSION,
     shell:
         "mirflow --model condense {input.texts:q} --prompts {params.prompts:q} --prompt {wildcards.prompt}"
         " --identity {input.identity:q} --model {input.model:q} --device {params.device} --threads {threads}"

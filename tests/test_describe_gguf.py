@@ -161,7 +161,7 @@ def test_short_texts_are_made_from_the_others(pair, tmp_path, monkeypatch):
     prompts.write_text(
         "describe: {one: {words: x}}\ncondense: {short: {words: 'Shorten {texts} and {one}', max_tokens: 3}}"
     )
-    artifacts.write_json(tmp_path / "model.json", {"m": {"bytes": 1, "sha256": "0"}})
+    artifacts.write_json(tmp_path / "model.json", {"name": "m", "files": {"m": {"bytes": 1, "sha256": "0"}}})
     command = ["condense", str(tmp_path / "one.txt"), "--prompts", str(prompts), "--prompt", "short", "--device", "cpu"]
     command += ["--identity", str(tmp_path / "model.json"), "--model", str(pair[0]), "-o", str(tmp_path / "short.txt")]
     command += ["--record", str(tmp_path / "short.json")]

@@ -358,7 +358,8 @@ def test_a_useless_answer_is_asked_for_once_more_and_never_greedily():
 
 # --- the fragment
 
-MODEL = {"music-flamingo-hf.Q8_0.gguf": {"bytes": 1, "sha256": "ab"}, "p.gguf": {"bytes": 1, "sha256": "cd"}}
+FILES = {"music-flamingo-hf.Q8_0.gguf": {"bytes": 1, "sha256": "ab"}, "p.gguf": {"bytes": 1, "sha256": "cd"}}
+MODEL = {"name": "music-flamingo-hf.Q8_0", "files": FILES}
 
 
 def record(**more):

@@ -92,6 +92,20 @@ def test_a_context_too_small_is_said(tmp_path):
         small.hear(SOUND, 12)
 
 
+def test_short_memory_is_said_and_the_next_question_is_answered(backend, monkeypatch):
+    backend.hear(SOUND[:RATE], 12)
+    before = backend.answer("?", GREEDY)
+
+    def short(**_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backend.model, "generate", short)
+        with pytest.raises(MirflowError, match=r"too little memory \(CUDA out of memory. Tried to allocate 2 GiB.\)"):
+            backend.answer("?", GREEDY)
+    assert backend.answer("?", GREEDY) == before
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [

@@ -10,6 +10,7 @@ from mirflow.errors import MirflowError
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("files", nargs="*", help="all files of the model")
+    parser.add_argument("--name", required=True, help="what the model is called in .INFO")
     parser.add_argument("-o", "--output", required=True, help="the JSON file to write")
 
 
@@ -17,4 +18,4 @@ def run(arguments: argparse.Namespace) -> None:
     """Hash them."""
     if not arguments.files:
         raise MirflowError("describe.backend is none: no model is there that could describe anything")
-    artifacts.write_json(arguments.output, backends.identity(arguments.files))
+    artifacts.write_json(arguments.output, backends.identity(arguments.name, arguments.files))

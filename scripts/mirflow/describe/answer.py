@@ -8,6 +8,7 @@ import numpy as np
 from mirflow.describe import faults, normalise
 from mirflow.errors import MirflowError
 
+VERSION = 1  # raise it when other texts come out: what is heard, how it is asked, normalisation, what counts as a fault
 RETRY_TEMPERATURE = 0.7  # greedy decoding would give the same useless answer again
 RETRY_TOP_P = 0.9
 QUESTION_TOKENS = 1024  # room for a question in the context

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from mirflow.describe.answer import Backend
 from mirflow.errors import MirflowError
@@ -59,6 +60,9 @@ BACKENDS: dict[str, Callable[[Model], Backend]] = {
 }
 
 
+CHECKPOINT = (".safetensors", ".json", ".jinja", ".txt", ".model")  # suffixes of what a checkpoint's folder is read for
+
+
 def files(backend: str, path: str, projector: str) -> list[Path]:
     """Return the files that a model consists of.
 
@@ -72,7 +76,7 @@ def files(backend: str, path: str, projector: str) -> list[Path]:
         raise MirflowError(f"describe.model: the backend {backend} needs it; see the README for where to get one")
     model = Path(path)
     if backend == "transformers":
-        found = sorted(file for file in model.rglob("*") if file.is_file() and not file.name.startswith("."))
+        found = sorted(file for file in model.glob("*") if file.suffix in CHECKPOINT)
         if not (model / "config.json").is_file():
             raise MirflowError(f"describe.model: {model} is no folder with a model in it (config.json is not there)")
         return found
@@ -81,9 +85,9 @@ def files(backend: str, path: str, projector: str) -> list[Path]:
     return [model, Path(projector)]
 
 
-def identity(paths: list[str | PathLike]) -> dict[str, dict]:
-    """Return name → bytes and sha256 of the files of a model, in the order given."""
-    found = {}
+def identity(name: str, paths: list[str | PathLike]) -> dict[str, Any]:
+    """Return which model it is: ``name``, and ``files``: file name → bytes and sha256, in the order given."""
+    found: dict[str, dict] = {}
     for path in map(Path, paths):
         digest = hashlib.sha256()
         try:
@@ -93,4 +97,4 @@ def identity(paths: list[str | PathLike]) -> dict[str, dict]:
                 found[path.name] = {"bytes": path.stat().st_size, "sha256": digest.hexdigest()}
         except OSError as error:
             raise MirflowError(f"{path}: cannot be read ({error.strerror})") from error
-    return found
+    return {"name": name, "files": found}

@@ -10,7 +10,7 @@ from mirflow.errors import MirflowError
 from mirflow.info import PROVENANCE
 
 NAME = "music_flamingo"
-VERSION = 1  # raise it when normalisation, faults or conflicts change what comes out
+VERSION = 1  # raise it when conflicts or the keys change
 COMMON = (
     "backend",
     "backend_version",
@@ -23,7 +23,7 @@ COMMON = (
 def assemble(
     texts: Mapping[str, str],
     records: Mapping[str, Mapping],
-    model: Mapping[str, Mapping],
+    model: Mapping[str, Any],
     measured: Mapping | None = None,
     tokenizer: Path | None = None,
 ) -> dict[str, Any]:
@@ -33,19 +33,19 @@ def assemble(
     ----------
     texts : name → text, "" where there is none
     records : name → how it came about
-    model : name → bytes and sha256 of the model's files
+    model : its ``name``, and ``files``: name → bytes and sha256
     measured : what the texts are compared with (see `conflicts.find`); None compares nothing
     tokenizer : T5's tokenizer.json; with it the tokens of each text are counted
 
     Returns
     -------
     ``music_flamingo_<name>`` : the text, None for a silent track
-    ``music_flamingo_model`` : name of the model's first file, or of its folder
+    ``music_flamingo_model`` : its name
     ``music_flamingo_conflicts`` : name → contradictions, only for texts that have any; None when there was nothing
         to compare with
     """
     content: dict[str, Any] = {KEY + name: text or None for name, text in texts.items()}
-    content[f"{KEY}model"] = next(iter(model)).removesuffix(".gguf")
+    content[f"{KEY}model"] = model["name"]
     if measured is not None:
         found = {name: conflicts.find(text, measured) for name, text in texts.items()}
         some = any(texts.values()) and conflicts.comparable(measured)
@@ -56,7 +56,7 @@ def assemble(
         values = [record[key] for record in described if key in record]
         if values:
             origin[key] = values[0]
-    origin["model"] = {name: file["sha256"] for name, file in model.items()}
+    origin["model"] = _hashes(model)
     origin["texts"] = {name: _how(record) for name, record in records.items()}
     if tokenizer is not None:
         counts = t5_tokens(tokenizer, dict(texts))
@@ -65,10 +65,14 @@ def assemble(
     return {**content, PROVENANCE: origin}
 
 
+def _hashes(model: Mapping) -> dict[str, str]:
+    return {name: file["sha256"] for name, file in model["files"].items()}
+
+
 def _how(record: Mapping) -> dict[str, Any]:
     how = {"question": record["asked"]["words"]}
     if "heard_seconds" not in record:  # made from the other texts, by another model
-        how["model"] = {name: file["sha256"] for name, file in record["asked"]["model"].items()}
+        how["model"] = _hashes(record["asked"]["model"])
     return how | {key: record[key] for key in ("decoding", "tokens", "finished", "retried") if key in record}
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mirflow.audio import Audio
-from mirflow.describe.answer import Answer, Backend, Decoding, ask
+from mirflow.describe.answer import VERSION, Answer, Backend, Decoding, ask
 from mirflow.describe.sound import Sound, prepare
 from mirflow.errors import MirflowError
 
@@ -36,7 +36,7 @@ class Question:
     ----------
     words : of the question, placeholders filled
     decoding : how the answer is drawn
-    model : identity of the model's files
+    model : which one (see `backends.identity`)
     backend : name of the backend
     """
 
@@ -47,7 +47,7 @@ class Question:
 
     def asked(self) -> dict[str, Any]:
         """Return it as the record keeps it: a record with the same is up to date."""
-        return asdict(self)
+        return {**asdict(self), "version": VERSION}
 
 
 class Session:

@@ -6,6 +6,8 @@ continues from that cache, and is cropped off it again after its answer.
 
 import importlib.util
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +118,18 @@ class Transformers:
             raise MirflowError(f"{self.folder}: its chat format does not put the question behind the sound")
         return tuple(text.split(SENTINEL))
 
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """Compute without gradients; short memory becomes an error that says so."""
+        try:
+            with self.torch.inference_mode():
+                yield
+        except self.torch.OutOfMemoryError as error:
+            self.torch.cuda.empty_cache()
+            raise MirflowError(
+                f"{self.folder}: the GPU has too little memory ({str(error).splitlines()[0]})"
+            ) from error
+
     def close(self) -> None:
         """Free the memory."""
         self.model = self.cache = self.prefix = None
@@ -139,7 +153,7 @@ class Transformers:
         inputs["input_features"] = inputs["input_features"].to(self.model.dtype)
         inputs.pop("num_audio_tokens", None)
         cache = self.transformers.DynamicCache(config=self.model.config.get_text_config())
-        with self.torch.inference_mode():
+        with self._running():
             self.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
         self.encodings += inputs["input_features"].shape[0]
         self.cache, self.prefix = cache, inputs["input_ids"]
@@ -170,7 +184,7 @@ class Transformers:
         )
         self.torch.manual_seed(decoding.seed)
         try:
-            with self.torch.inference_mode():
+            with self._running():
                 output = self.model.generate(
                     input_ids=ids,
                     attention_mask=self.torch.ones_like(ids),
