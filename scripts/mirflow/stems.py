@@ -91,7 +91,7 @@ def write(
             stems[name] = _at_rate(fold_down(stems[name]), rate, target)
         rate = target
 
-    peak = max(float(np.abs(samples).max()) for samples in stems.values())
+    peak = max(float(max(samples.max(), -samples.min())) for samples in stems.values())
     gain = 1.0 if format == "wav" or peak <= 1 else 1 / peak
     with ExitStack() as renamed_together:
         temporary = {name: renamed_together.enter_context(artifacts.replacing(path)) for name, path in paths.items()}

@@ -49,10 +49,8 @@ BASS_STEPS = 24  # pitches an octave
 BASS_PARTIALS = 6
 TRACK_PARTIALS, TRACK_DECAY, TRACK_POWER = 5, 0.8, 0.7  # salience: how many, weight of each next, compression
 TRACK_SUSTAIN_FRAMES = 9  # 0.2 s
-JUMP_COST, JUMP_SEMITONES = (
-    0.5,
-    2.0,
-)  # of the path, in units of the strongest salience; from there on all jumps cost the same
+JUMP_COST = 0.5  # of the path, in units of the strongest salience, for a step of JUMP_SEMITONES or any larger one
+JUMP_SEMITONES = 2.0
 PARTIAL_WIDTH = 13.0  # Hz, standard deviation: the main lobe of the frame's window
 BASS_UP_TO = 500.0  # Hz
 
