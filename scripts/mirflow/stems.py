@@ -155,8 +155,8 @@ def _encode(
 def _encode_mp3(path: Path, samples: np.ndarray, rate: int, gain: np.float32, bitrate: int) -> None:
     """Write an MP3 file with LAME at `MP3_QUALITY`, which libsndfile does not let choose: a third less time.
 
-    The file's LAME tag says how much of it is the encoder's delay, so that decoders return exactly these samples. (What is
-    shorter than a frame comes out longer, and is left to libsndfile.)
+    The file's LAME tag says how much of it is the encoder's delay, so that decoders return exactly these samples. What
+    is shorter than a frame would come out longer: that is left to libsndfile.
     """
     import av
 

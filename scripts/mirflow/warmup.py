@@ -53,4 +53,3 @@ def _try(step: Callable[[], object]) -> None:
         step()
     except Exception:  # noqa: BLE001 - see run
         traceback.print_exc()
-

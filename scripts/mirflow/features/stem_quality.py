@@ -64,6 +64,7 @@ FEATURE = Feature(
             undefined="for a silent mix",
         ),
     ),
+    cite="own definition",
 )
 
 
