@@ -1,24 +1,55 @@
-# Needs:  full_mix.flac
-# Makes:  <name>.BEATS_GRID and <name>.DOWNBEATS from one set of activations, <name>.ONSETS from the mix.
+# Needs:  full_mix.flac; with beats.backend: beat_this its checkpoint
+# Makes:  <name>.BEATS_GRID and <name>.DOWNBEATS from one set of activations, <name>.ONSETS; when asked for also
+#         rhythm/beats.wav (clicks over the mix) and rhythm/beats.png (activations with the grid)
 
+BEATS = config["beats"]
 
-rule beat_activations:
-    input:
-        "<results>/{parent}{name}/full_mix.flac",
-    output:
-        "<results>/{parent}{name}/rhythm/beat_activations.npz",
-    log:
-        "<logs>/{parent}{name}/beat_activations.log",
-    benchmark:
-        "<benchmarks>/{parent}{name}/beat_activations.jsonl"
-    priority: 20
-    conda:
-        "../envs/base.yaml"
-    params:
-        backend=config["beats"]["backend"],
-        source=registry.module_identity("mirflow.beats"),
-    shell:
-        "mirflow beat_activations {input:q} -o {output:q} 2> {log:q}"
+if BEATS["backend"] == "dsp":
+
+    rule beat_activations:
+        input:
+            "<results>/{parent}{name}/full_mix.flac",
+        output:
+            "<results>/{parent}{name}/rhythm/beat_activations.npz",
+        log:
+            "<logs>/{parent}{name}/beat_activations.log",
+        benchmark:
+            "<benchmarks>/{parent}{name}/beat_activations.jsonl"
+        priority: 20
+        conda:
+            "../envs/base.yaml"
+        params:
+            backend="dsp",
+            source=registry.module_identity("mirflow.beats"),
+        shell:
+            "mirflow beat_activations {input:q} -o {output:q} 2> {log:q}"
+
+else:
+
+    rule beat_activations:
+        input:
+            full_mix="<results>/{parent}{name}/full_mix.flac",
+            model=models.path(BEATS["model"]),
+        output:
+            "<results>/{parent}{name}/rhythm/beat_activations.npz",
+        log:
+            "<logs>/{parent}{name}/beat_activations.log",
+        benchmark:
+            "<benchmarks>/{parent}{name}/beat_activations.jsonl"
+        priority: 20
+        conda:
+            "../envs/models.yaml"
+        resources:
+            gpu=1,
+        params:
+            backend="beat_this",
+            entry=BEATS["model"],
+            model=models.identity(BEATS["model"]),
+            device=BEATS["device"],
+            source=registry.module_identity("mirflow.beat_this"),
+        shell:
+            "mirflow --model beat_this {input.full_mix:q} --model {input.model:q} --entry {params.entry}"
+            " --device {params.device} -o {output:q} 2> {log:q}"
 
 
 rule beats_grid:
@@ -34,7 +65,7 @@ rule beats_grid:
     conda:
         "../envs/base.yaml"
     params:
-        decoder=config["beats"]["decoder"],
+        decoder=BEATS["decoder"],
         source=registry.module_identity("mirflow.beats"),
     shell:
         "mirflow beats_grid {input:q} --decoder {params.decoder} -o {output:q} 2> {log:q}"
@@ -53,7 +84,7 @@ rule downbeats:
     conda:
         "../envs/base.yaml"
     params:
-        decoder=config["beats"]["decoder"],
+        decoder=BEATS["decoder"],
         source=registry.module_identity("mirflow.beats"),
     shell:
         "mirflow downbeats {input:q} --decoder {params.decoder} -o {output:q} 2> {log:q}"
@@ -75,3 +106,39 @@ rule onsets:
         source=registry.module_identity("mirflow.dsp.onsets"),
     shell:
         "mirflow onsets {input:q} -o {output:q} 2> {log:q}"
+
+
+rule beats_wav:
+    input:
+        full_mix="<results>/{parent}{name}/full_mix.flac",
+        beats="<results>/{parent}{name}/{name}.BEATS_GRID",
+        downbeats="<results>/{parent}{name}/{name}.DOWNBEATS",
+    output:
+        "<results>/{parent}{name}/rhythm/beats.wav",
+    log:
+        "<logs>/{parent}{name}/beats_wav.log",
+    benchmark:
+        "<benchmarks>/{parent}{name}/beats_wav.jsonl"
+    conda:
+        "../envs/base.yaml"
+    shell:
+        "mirflow beats_wav {input.full_mix:q} --beats {input.beats:q} --downbeats {input.downbeats:q} -o {output:q}"
+        " 2> {log:q}"
+
+
+rule beats_png:
+    input:
+        activations="<results>/{parent}{name}/rhythm/beat_activations.npz",
+        beats="<results>/{parent}{name}/{name}.BEATS_GRID",
+        downbeats="<results>/{parent}{name}/{name}.DOWNBEATS",
+    output:
+        "<results>/{parent}{name}/rhythm/beats.png",
+    log:
+        "<logs>/{parent}{name}/beats_png.log",
+    benchmark:
+        "<benchmarks>/{parent}{name}/beats_png.jsonl"
+    conda:
+        "../envs/base.yaml"
+    shell:
+        "mirflow beats_png {input.activations:q} --beats {input.beats:q} --downbeats {input.downbeats:q} -o {output:q}"
+        " 2> {log:q}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from conftest import RATE, REPOSITORY, jobs, loop, run_snakemake, write
 from mirflow import registry
@@ -182,8 +183,8 @@ def test_what_is_added_or_changed_is_made_and_nothing_else(first, project, libra
         (features / "toy.py").write_text(TOY.replace('"toy", 1', '"toy", 2'))
         assert planned() == {"feature_toy": GOOD, "info": GOOD}
         assert planned(skip="[toy]") == {"info": GOOD}
-        (features / "toy.py").write_text(TOY)
     finally:
+        (features / "toy.py").unlink(missing_ok=True)
         shutil.move(library.with_name("bad"), library / "bad")
 
 
@@ -218,7 +219,7 @@ def test_keys_of_other_people_survive_everything(first, project, library, result
 
 def test_warm_and_cold_give_the_same_bytes(first, project, library, results, tmp_path):
     cold = tmp_path / "cold"
-    done = run_snakemake(cwd=project, library=library / "Song one.flac", results=cold, warm="false", skip="[toy]")
+    done = run_snakemake(cwd=project, library=library / "Song one.flac", results=cold, warm="false")
     assert done.returncode == 0, done.stdout
     compared = 0
     for path in sorted((cold / "Song one").rglob("*")):
@@ -226,6 +227,23 @@ def test_warm_and_cold_give_the_same_bytes(first, project, library, results, tmp
             assert path.read_bytes() == (results / "Song one" / path.relative_to(cold / "Song one")).read_bytes(), path
             compared += 1
     assert compared > 20
+
+
+def test_pictures_of_the_beats_are_made_when_asked_for(first, project, library, results):
+    made = [results / f"Song one/rhythm/beats.{suffix}" for suffix in ("png", "wav")]
+    done = run_snakemake(*map(str, made), cwd=project, library=library / "Song one.flac", results=results)
+    assert done.returncode == 0, done.stdout
+    assert made[0].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    clicks, rate = soundfile.read(made[1])
+    assert rate == RATE and len(clicks) == 6 * RATE
+
+
+def test_a_model_backend_is_one_setting_away_and_claims_the_gpu(project, library, tmp_path):
+    song = library / "Song one.flac"
+    planned = run_snakemake("-n", "-p", cwd=project, library=song, results=tmp_path / "r", beats="{backend: beat_this}")
+    assert jobs(planned.stdout)["model_file_beat_this_final0_ckpt"] == 1
+    job = planned.stdout[planned.stdout.index("rule beat_activations:") :].partition("\n\n")[0]
+    assert "gpu=1" in job and "mirflow --model beat_this" in planned.stdout
 
 
 def test_any_single_file_is_a_target(project, library, tmp_path):

@@ -1,5 +1,6 @@
 """Backend `beat_this`: activations by the network of Foscarin, Schlüter & Widmer (2024), from a local checkpoint."""
 
+from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,30 @@ def load(checkpoint: str | PathLike, device: str = "cpu") -> "torch.nn.Module":
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise MirflowError(f"{checkpoint}: not a checkpoint of Beat This ({reason})") from error
     return network.to(device).eval()
+
+
+@dataclass
+class Loaded:
+    """The network, as `mirflow.resident` holds it."""
+
+    network: "torch.nn.Module | None"
+
+    def close(self) -> None:
+        """Free its memory."""
+        import torch
+
+        self.network = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def best_device(wanted: str) -> str:
+    """Return torch's name of the device: for "auto" the GPU (CUDA, ROCm or MPS) when there is one."""
+    import torch
+
+    if wanted != "auto":
+        return wanted
+    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def activations(full_mix: Audio, network: "torch.nn.Module") -> Activations:

@@ -101,6 +101,7 @@ SILENCE_DB = 60  # below the loudest moment
 PULSE = 0.1  # mean autocorrelation after one and two beats: noise, speech and random clicks reach 0.08, rubato has 0.13
 ONSETS = 0.015  # root mean square of the onset strength at `PEAK`: a steady sound has 0.006, held strings 0.03
 PEAK = 0.7  # full scale is 1
+STEADY = 8  # beats whose median interval goes on after the last onset
 PATIENCE = 2.0  # s of silence that the beat outlasts: a break, not an end
 
 
@@ -125,6 +126,7 @@ def activations(full_mix: Audio, stems: dict[str, Audio]) -> Activations:
     if len(first) < FEWEST or np.sqrt((flux**2).mean()) < ONSETS:
         return _nothing(len(flux))
     flux = flux / np.maximum(np.sqrt((flux**2).mean(axis=0)), 1e-6)
+    first = _steady_end(first, flux.sum(axis=1))
     found = interpret(first, flux, beat_onsets.semitones(samples))
     beat = np.where(_sounding(samples, len(flux)), found.beat, np.float32(FLOOR))
     return replace(found, beat=beat, downbeat=np.minimum(found.downbeat, beat))
@@ -184,6 +186,19 @@ def interpret(first: np.ndarray, flux: np.ndarray, semitones: np.ndarray) -> Act
 def _nothing(count: int) -> Activations:
     """Return activations of `count` frames without any beat."""
     return Activations(np.full(count, FLOOR, np.float32), np.full(count, FLOOR / 2, np.float32), beat_onsets.FRAME_RATE)
+
+
+def _steady_end(grid: np.ndarray, strength: np.ndarray) -> np.ndarray:
+    """Return a grid [k] in s whose beats after the last onset keep the tempo before it: there trackers drift.
+
+    `strength` is the onset strength, float32 [frame].
+    """
+    clear = np.flatnonzero(strength > np.sqrt((strength**2).mean()))
+    sure = np.searchsorted(grid, clear[-1] / beat_onsets.FRAME_RATE + 0.07) if len(clear) else len(grid)
+    if sure <= STEADY or sure == len(grid):
+        return grid
+    interval = np.median(np.diff(grid[sure - STEADY - 1 : sure]))
+    return np.concatenate([grid[:sure], np.arange(grid[sure - 1] + interval, grid[-1] + interval / 2, interval)])
 
 
 def _first_grid(samples: np.ndarray) -> np.ndarray:

@@ -11,8 +11,6 @@ import time
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from mirflow.progress import clock, count, last_error
-
 QUIET_INTERVAL = 15  # seconds between lines where the output is no terminal
 TERMINAL_INTERVAL = 0.2  # seconds between updates of the line on a terminal
 
@@ -21,6 +19,11 @@ class LogHandler(LogHandlerBase):
     """Print progress to stderr."""
 
     def __post_init__(self) -> None:
+        # Not at the top: Snakemake imports every installed plugin, used or not, but the package should be the one that
+        # lies beside the Snakefile in use, which may be another checkout.
+        from mirflow import progress
+
+        self.clock, self.count, self.last_error = progress.clock, progress.count, progress.last_error
         self.terminal = sys.stderr.isatty()
         self.began = time.monotonic()
         self.shown = 0.0
@@ -37,7 +40,7 @@ class LogHandler(LogHandlerBase):
         elif event == LogEvent.RUN_INFO:
             stats = record.stats
             self.total, self.all_tracks = stats.get("total", 0), stats.get("info", 0)
-            self._say(f"mirflow: {count(self.total, 'job')} for {count(self.all_tracks, 'track')}")
+            self._say(f"mirflow: {self.count(self.total, 'job')} for {self.count(self.all_tracks, 'track')}")
         elif event == LogEvent.JOB_INFO:
             wildcards = record.wildcards or {}
             self.jobs[record.jobid] = record.rule_name, wildcards.get("parent", "") + wildcards.get("name", "")
@@ -53,7 +56,9 @@ class LogHandler(LogHandlerBase):
             rule, track = self.jobs.pop(record.jobid, (record.rule_name, ""))
             self.failed += 1
             logs = list(record.log or [])
-            reason = next((said for log in logs if (said := last_error(log))), f"no message; see {', '.join(logs)}")
+            reason = next(
+                (said for log in logs if (said := self.last_error(log))), f"no message; see {', '.join(logs)}"
+            )
             self._say(": ".join(["failed", *([track] if track else []), rule, reason]))
         elif event in (None, LogEvent.ERROR) and self._matters(record):
             self._say(record.getMessage())
@@ -73,11 +78,11 @@ class LogHandler(LogHandlerBase):
     def _line(self) -> str:
         elapsed = time.monotonic() - self.began
         share = self.done / self.total if self.total else 0
-        left = f", about {clock(elapsed * (1 - share) / share)} left" if 0.02 < share < 1 else ""
+        left = f", about {self.clock(elapsed * (1 - share) / share)} left" if 0.02 < share < 1 else ""
         failed = f"  {self.failed} failed" if self.failed else ""
         return (
             f"{share:4.0%}  {self.done}/{self.total} jobs  {self.tracks}/{self.all_tracks} tracks{failed}"
-            f"  {clock(elapsed)}{left}"
+            f"  {self.clock(elapsed)}{left}"
         )
 
     def _show(self, last: bool = False) -> None:

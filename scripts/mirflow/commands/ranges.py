@@ -14,6 +14,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", type=Path, help="the results of a run")
 
 
+def _mark(field: registry.Field, end: int) -> str:
+    return "b" if field.bounds and field.bounds[end] == field.range[end] else " "
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Read all fragments and print a line per key."""
     print(
@@ -34,7 +38,9 @@ def run(arguments: argparse.Namespace) -> None:
                 if field.range:
                     low, high = field.range
                     ends = f"{low:g}..{high:g}"
-                    line += f"  {ends:>16} {np.mean(numbers <= low):7.1%} {np.mean(numbers >= high):7.1%}"
+                    line += f"  {ends:>16} {np.mean(numbers <= low):7.1%}{_mark(field, 0)}"
+                    line += f" {np.mean(numbers >= high):7.1%}{_mark(field, 1)}"
             print(line)
+    print("b: this end is the quantity's own bound; nothing lies beyond it, so nothing is lost there")
     if not found:
         raise MirflowError(f"{arguments.results}: no fragments below this directory")

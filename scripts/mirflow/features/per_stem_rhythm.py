@@ -22,7 +22,7 @@ FEATURE = Feature(
             Field(f"onset_density_average_{stem}", "1/s", bounds=(0, np.inf), range=(0, 15),
                   meaning=f"onsets per second of the {stem} stem, mean of the full 4 s windows, every 2 s",
                   undefined="shorter than 4 s, unless nothing sounds (then 0)"),
-            Field(f"onset_density_variance_{stem}", "1/s^2", bounds=(0, np.inf), range=(0, 10),
+            Field(f"onset_density_variance_{stem}", "1/s^2", bounds=(0, np.inf), range=(0, 20),
                   meaning=f"variance of the same windows of the {stem} stem",
                   undefined="shorter than 4 s, unless nothing sounds (then 0)"),
             Field(f"syncopation_{stem}", "ratio", bounds=(0, 1), range=(0, 0.6),
