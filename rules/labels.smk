@@ -11,7 +11,8 @@ try:
 except MirflowError as error:
     raise WorkflowError(str(error))
 
-for network in networks.names():
+# Only what is asked for has rules: every rule more makes each look-up of a file's rule slower.
+for network in sorted({heads.head_entry(name)["network"] for name in HEADS}):
 
     rule:
         name:
@@ -40,7 +41,7 @@ for network in networks.names():
             "mirflow embedding {params.network} {input.full_mix:q} --device {params.device} -o {output:q} 2> {log:q}"
 
 
-for head in heads.features():
+for head in [head for head in heads.features() if head.name in HEADS]:
 
     rule:
         name:

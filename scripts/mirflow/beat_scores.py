@@ -87,7 +87,7 @@ def _librosa(mix: Audio) -> np.ndarray:
 
 
 def _essentia(mix: Audio, method: str) -> np.ndarray:
-    import essentia.standard
+    from mirflow.dsp import essentia_algorithms
 
     samples = audio.resample(mix.mono(), mix.rate, 44100)
-    return essentia.standard.RhythmExtractor2013(method=method)(samples)[1].astype(np.float64)
+    return essentia_algorithms.standard().RhythmExtractor2013(method=method)(samples)[1].astype(np.float64)

@@ -203,13 +203,11 @@ def _steady_end(grid: np.ndarray, strength: np.ndarray) -> np.ndarray:
 
 def _first_grid(samples: np.ndarray) -> np.ndarray:
     """Return the beats of Essentia's RhythmExtractor2013 (multifeature), float64 [k] in s; `samples` at 44.1 kHz."""
-    import essentia
-    import essentia.standard
-
     if len(samples) < 3 * 44100 or not samples.any():  # shorter than FEWEST beats at the fastest tempo and the margins
         return np.zeros(0)
-    essentia.log.infoActive = essentia.log.warningActive = False
-    beats = essentia.standard.RhythmExtractor2013(method="multifeature")(samples)[1].astype(np.float64)
+    from mirflow.dsp import essentia_algorithms
+
+    beats = essentia_algorithms.standard().RhythmExtractor2013(method="multifeature")(samples)[1].astype(np.float64)
     return beats[np.diff(beats, prepend=-1) > 0.1]
 
 

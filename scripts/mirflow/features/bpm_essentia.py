@@ -1,10 +1,9 @@
 """Tempo by Essentia: a second opinion that shares nothing with the beat grid."""
 
-import os
-
 import numpy as np
 
 from mirflow.audio import Audio, resample
+from mirflow.dsp import essentia_algorithms
 from mirflow.registry import Feature, Field
 
 RATE = 44100  # Hz: the extractor assumes it
@@ -40,13 +39,8 @@ def measure(full_mix: Audio) -> dict[str, float | None]:
     mono = full_mix.mono()
     if full_mix.duration < 1 or not np.ptp(mono):  # without a frame the extractor fails, in silence it invents
         return {"bpm_essentia": None}
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the TensorFlow inside Essentia's wheel looks for a GPU, aloud
-    import essentia
-
-    essentia.log.infoActive = essentia.log.warningActive = False
-    import essentia.standard
-
-    extractor = essentia.standard.RhythmExtractor2013(method="multifeature", minTempo=SLOWEST, maxTempo=FASTEST)
+    es = essentia_algorithms.standard()
+    extractor = es.RhythmExtractor2013(method="multifeature", minTempo=SLOWEST, maxTempo=FASTEST)
     bpm, _, confidence, _, _ = extractor(resample(mono, full_mix.rate, RATE))
     low, high = FEATURE.fields[0].bounds
     return {"bpm_essentia": float(bpm) if confidence > 0 and low <= bpm <= high else None}

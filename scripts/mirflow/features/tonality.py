@@ -3,7 +3,7 @@
 import numpy as np
 
 from mirflow.audio import Audio
-from mirflow.dsp import pitch_class, spectrum
+from mirflow.dsp import essentia_algorithms, pitch_class, spectrum
 from mirflow.registry import Feature, Field
 
 FRAME = 8820  # samples at 44.1 kHz: 0.2 s, which tells low semitones apart
@@ -123,7 +123,7 @@ def measure(full_mix: Audio, bass: Audio, other: Audio) -> dict[str, float | int
 
 def mean_hpcp(sound: Audio) -> np.ndarray | None:
     """Return the mean profile of the frames that are not silent, float64 [12], C = 0, largest 1; None without peaks."""
-    import essentia.standard as es
+    es = essentia_algorithms.standard()
 
     highest = min(HIGHEST, sound.rate / 2)
     find_peaks = es.SpectralPeaks(
@@ -166,7 +166,7 @@ def tonal_interval_vector(hpcp: np.ndarray) -> np.ndarray | None:
 
 def key_of(hpcp: np.ndarray) -> tuple[int, str, float]:
     """Return tonic (C = 0), scale and strength of the key that fits a profile [12] best."""
-    import essentia.standard as es
+    es = essentia_algorithms.standard()
 
     find_key = es.Key(profileType=KEY_PROFILE, pcpSize=12, usePolyphony=False, useThreeChords=False)
     name, scale, strength, _ = find_key(np.roll(hpcp, -A_INDEX).astype(np.float32))
