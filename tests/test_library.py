@@ -89,3 +89,6 @@ def test_a_single_file_is_a_library(tmp_path):
         scan(tmp_path / "notes.txt")
     with pytest.raises(MirflowError, match="no such file"):
         scan(tmp_path / "nowhere")
+    (tmp_path / "Song.FLAC").unlink()
+    with pytest.raises(MirflowError, match="no audio file in it, 1 other files"):
+        scan(tmp_path)

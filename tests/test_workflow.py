@@ -280,8 +280,8 @@ def test_settings_reach_the_rules(project, library, tmp_path):
         ({"library": "/nowhere/at/all"}, "/nowhere/at/all: no such file or directory"),
     ],
 )
-def test_bad_settings_end_the_run_before_it_starts(project, tmp_path, config, message):
-    refused = run_snakemake(cwd=project, **({"library": tmp_path, "results": tmp_path / "r"} | config))
+def test_bad_settings_end_the_run_before_it_starts(project, library, tmp_path, config, message):
+    refused = run_snakemake(cwd=project, **({"library": library, "results": tmp_path / "r"} | config))
     assert refused.returncode != 0 and message in refused.stdout
     assert not (tmp_path / "r").exists()
 

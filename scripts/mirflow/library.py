@@ -74,7 +74,7 @@ def scan(root: str | os.PathLike, exclude: str | os.PathLike | None = None) -> L
 
     Raises
     ------
-    MirflowError : when `root` does not exist, or is a file without a known extension
+    MirflowError : when `root` does not exist, holds no audio file, or is a file without a known extension
     """
     root = Path(root)
     library = Library(root)
@@ -95,6 +95,9 @@ def scan(root: str | os.PathLike, exclude: str | os.PathLike | None = None) -> L
         else:
             found.append((relative, path))
     library.tracks = _assign(found)
+    if not found:
+        others = f", {len(library.skipped)} other files" if library.skipped else ""
+        raise MirflowError(f"{root}: no audio file in it{others} (setting: library)")
     library.skipped.sort(key=lambda skipped: str(skipped.path))
     return library
 
