@@ -52,4 +52,4 @@ onsuccess:
 
 
 onerror:
-    logger.info(progress.summary(RESULTS, LIBRARY, skip=UNMADE))
+    logger.info(progress.summary(RESULTS, LIBRARY, skip=UNMADE, broken=True))

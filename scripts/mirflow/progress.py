@@ -105,16 +105,19 @@ def model_failures(results: str) -> list[Failure]:
     return [Failure("", f"model {log.stem}", reason) for log in missing if (reason := last_error(log))]
 
 
-def info_path(results: str, track: str) -> Path:
-    """Return where a track's ``.INFO`` lies."""
-    return Path(results, track, track.rpartition("/")[2] + ".INFO")
+def is_merged(results: str, track: str) -> bool:
+    """Whether the last merge of a track succeeded. (Its ``.INFO`` may be older than that, or other people's.)"""
+    return Path(results, MARKER, "merged", track, "done").exists()
 
 
-def summary(results: str, library: Library, skip: Collection[str] = ()) -> str:
-    """Say what is done, what failed and why, how long it took and where the results are."""
+def summary(results: str, library: Library, skip: Collection[str] = (), broken: bool = False) -> str:
+    """Say what is done, what failed and why, how long it took and where the results are.
+
+    `broken` runs also say which tracks are unfinished without a reason; after others these were not asked for.
+    """
     failed = failures(results, library.tracks, skip)
     bad = {failure.track for failure in failed}
-    missing = [t for t in library.tracks if t not in bad and not info_path(results, t).exists()]
+    missing = [t for t in library.tracks if t not in bad and not is_merged(results, t)]
     complete = [track for track in library.tracks if track not in bad and track not in missing]
     began = _started.get(results, time.time())
     elapsed = time.time() - began
@@ -130,7 +133,9 @@ def summary(results: str, library: Library, skip: Collection[str] = ()) -> str:
     ]
     lines += [f"  failed      {failure.step}: {failure.reason}" for failure in model_failures(results)]
     lines += [f"  failed      {failure.track}: {failure.step}: {failure.reason}" for failure in failed[:SHOWN]]
-    lines += [f"  unfinished  {track}: no message; see {results}/{MARKER}/logs/{track}/" for track in missing[:SHOWN]]
+    if broken:
+        begun = [track for track in missing if Path(results, MARKER, "logs", track).is_dir()]
+        lines += [f"  unfinished  {track}: no message; see {results}/{MARKER}/logs/{track}/" for track in begun[:SHOWN]]
     table = Path(results, MARKER, "failed.tsv")
     if failed:
         write_table(table, ("track", "step", "reason"), [(f.track, f.step, f.reason) for f in failed])
