@@ -12,6 +12,8 @@ rule info:
     input:
         source="<results>/{parent}{name}/source.json",
         stems="<results>/{parent}{name}/stems.json",
+        beats="<results>/{parent}{name}/rhythm/beats.json",
+        grids=[INPUT_FILES[grid] for grid in registry.GRIDS],
         fragments=[f"<results>/{{parent}}{{name}}/features/{name}.json" for name in WANTED],
         texts="<results>/{parent}{name}/features/music_flamingo.json" if DESCRIBING else [],
     output:
@@ -27,4 +29,5 @@ rule info:
         "../envs/base.yaml"
     shell:
         "mirflow info {input.fragments:q} {input.texts:q} --record source {input.source:q} --record stems {input.stems:q}"
+        " --record beats {input.beats:q}"
         " -o {output.info:q} 2> {log:q}"

@@ -10,7 +10,8 @@ if BEATS["backend"] == "dsp":
         input:
             "<results>/{parent}{name}/full_mix.flac",
         output:
-            "<results>/{parent}{name}/rhythm/beat_activations.npz",
+            activations="<results>/{parent}{name}/rhythm/beat_activations.npz",
+            record="<results>/{parent}{name}/rhythm/beat_activations.json",
         log:
             "<logs>/{parent}{name}/beat_activations.log",
         benchmark:
@@ -22,7 +23,7 @@ if BEATS["backend"] == "dsp":
             backend="dsp",
             source=registry.module_identity("mirflow.beats"),
         shell:
-            "mirflow beat_activations {input:q} -o {output:q} 2> {log:q}"
+            "mirflow beat_activations {input:q} -o {output.activations:q} --record {output.record:q} 2> {log:q}"
 
 else:
 
@@ -31,7 +32,8 @@ else:
             full_mix="<results>/{parent}{name}/full_mix.flac",
             model=models.path(BEATS["model"]),
         output:
-            "<results>/{parent}{name}/rhythm/beat_activations.npz",
+            activations="<results>/{parent}{name}/rhythm/beat_activations.npz",
+            record="<results>/{parent}{name}/rhythm/beat_activations.json",
         log:
             "<logs>/{parent}{name}/beat_activations.log",
         benchmark:
@@ -49,14 +51,16 @@ else:
             source=registry.module_identity("mirflow.beat_this"),
         shell:
             "mirflow --model beat_this {input.full_mix:q} --model {input.model:q} --entry {params.entry}"
-            " --device {params.device} -o {output:q} 2> {log:q}"
+            " --device {params.device} -o {output.activations:q} --record {output.record:q} 2> {log:q}"
 
 
 rule beats_grid:
     input:
-        "<results>/{parent}{name}/rhythm/beat_activations.npz",
+        activations="<results>/{parent}{name}/rhythm/beat_activations.npz",
+        record="<results>/{parent}{name}/rhythm/beat_activations.json",
     output:
-        "<results>/{parent}{name}/{name}.BEATS_GRID",
+        grid="<results>/{parent}{name}/{name}.BEATS_GRID",
+        record="<results>/{parent}{name}/rhythm/beats.json",
     log:
         "<logs>/{parent}{name}/beats_grid.log",
     benchmark:
@@ -68,7 +72,8 @@ rule beats_grid:
         decoder=BEATS["decoder"],
         source=registry.module_identity("mirflow.beats"),
     shell:
-        "mirflow beats_grid {input:q} --decoder {params.decoder} -o {output:q} 2> {log:q}"
+        "mirflow beats_grid {input.activations:q} --decoder {params.decoder} -o {output.grid:q}"
+        " --record {input.record:q} {output.record:q} 2> {log:q}"
 
 
 rule downbeats:

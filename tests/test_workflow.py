@@ -104,6 +104,8 @@ def test_every_info_is_strict_and_has_every_key(first, results):
         info = json.loads(path.read_bytes(), parse_constant=refuse)
         assert keys | {"_provenance"} == set(info), path
         assert len(info["_provenance"]["source"]["sha256"]) == 64
+        assert info["_provenance"]["stems"]["backend"] == info["_provenance"]["beats"]["backend"] == "dsp"
+        assert info["_provenance"]["beats"]["decoder"] == "hmm"
         for feature in registry.features():
             assert info["_provenance"]["features"][feature.name]["version"] == feature.version
 

@@ -69,6 +69,7 @@ class Loaded:
     """The network, as `mirflow.resident` holds it."""
 
     network: "torch.nn.Module | None"
+    sha256: str
 
     def close(self) -> None:
         """Free its memory."""

@@ -101,6 +101,7 @@ SILENCE_DB = 60  # below the loudest moment
 PULSE = 0.1  # mean autocorrelation after one and two beats: noise, speech and random clicks reach 0.08, rubato has 0.13
 ONSETS = 0.015  # root mean square of the onset strength at `PEAK`: a steady sound has 0.006, held strings 0.03
 PEAK = 0.7  # full scale is 1
+VERSION = 1  # of the activations of the backend dsp
 STEADY = 8  # beats whose median interval goes on after the last onset
 PATIENCE = 2.0  # s of silence that the beat outlasts: a break, not an end
 

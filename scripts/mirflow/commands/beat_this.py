@@ -1,9 +1,10 @@
 """Beat and downbeat activations of one track, by the network Beat This."""
 
 import argparse
+import importlib.metadata
 from pathlib import Path
 
-from mirflow import audio, beat_this, models, resident
+from mirflow import artifacts, audio, beat_this, models, resident
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -13,6 +14,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--entry", help="its name in config/models.yaml: the file is compared with the hash there")
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto", help="auto: the GPU when there is one")
     parser.add_argument("-o", "--output", type=Path, required=True, help="activations to write (.npz)")
+    parser.add_argument("--record", type=Path, help="JSON to write: what made them")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -21,10 +23,16 @@ def run(arguments: argparse.Namespace) -> None:
     checkpoint = arguments.model.resolve()
 
     def load() -> beat_this.Loaded:
-        for file in models.files(arguments.entry) if arguments.entry else ():
-            models.verify(file, at=checkpoint)
-        return beat_this.Loaded(beat_this.load(checkpoint, beat_this.best_device(arguments.device)))
+        found = [
+            models.verify(file, at=checkpoint) for file in (models.files(arguments.entry) if arguments.entry else ())
+        ]
+        network = beat_this.load(checkpoint, beat_this.best_device(arguments.device))
+        return beat_this.Loaded(network, sha256=found[0] if found else models.sha256(checkpoint))
 
     changed = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
     held = resident.get(("beat_this", str(checkpoint), changed, arguments.device), load)
     beat_this.activations(mix, held.network).save(arguments.output)
+    if arguments.record:
+        model = {"name": arguments.entry or checkpoint.name, "sha256": held.sha256}
+        made_by = {"backend": "beat-this", "backend_version": importlib.metadata.version("beat-this"), "model": model}
+        artifacts.write_json(arguments.record, made_by)
