@@ -7,6 +7,7 @@ the bytes of an undisturbed run.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -54,13 +55,19 @@ def disturb(victim: str, run: subprocess.Popen, mark: str, chance: random.Random
     if victim == "interrupt":
         os.killpg(run.pid, signal.SIGINT)
         return True
-    found = [(pid, line) for pid, line in processes(mark) if pid != run.pid]
-    workers = sorted(pid for pid, line in found if "mirflow.worker" in line)
-    pids = {"worker": workers[:1], "child": workers[1:], "client": [pid for pid, line in found if "warm.py" in line]}
-    if not pids[victim]:
-        return False
-    os.kill(chance.choice(pids[victim]), signal.SIGKILL)
-    return True
+    while run.poll() is None:  # clients and children live for a moment only: the first that is seen
+        found = [(pid, line) for pid, line in processes(mark) if pid != run.pid]
+        workers = sorted(pid for pid, line in found if "mirflow.worker" in line)
+        pids = {
+            "worker": workers[:1],
+            "child": workers[1:],
+            "client": [pid for pid, line in found if "warm.py" in line],
+        }
+        if pids[victim]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(chance.choice(pids[victim]), signal.SIGKILL)
+                return True
+    return False
 
 
 def content(results: Path) -> dict[str, bytes]:

@@ -1,9 +1,15 @@
 """Settings: every one is known, checked and does something."""
 
+import argparse
+import shlex
+import sys
+import types
+
 import pytest
 import yaml
 
-from mirflow import settings
+from mirflow import artifacts, registry, settings
+from mirflow.commands import _feature
 from mirflow.errors import MirflowError
 
 
@@ -61,3 +67,26 @@ def test_results_may_not_hold_what_snakemake_reads_as_a_pattern():
     assert settings.directory("out/") == "out"
     with pytest.raises(MirflowError, match="results"):
         settings.directory("out{x}")
+
+
+def test_a_setting_of_a_feature_reaches_its_measurement_and_the_provenance(tmp_path, monkeypatch):
+    feature = registry.Feature(
+        "toy",
+        1,
+        ("beats",),
+        (registry.Field("toy_share", "ratio", bounds=(0, 1)),),
+        settings=(registry.Setting("share", 0.5, "what is returned", bounds=(0, 1)),),
+    )
+    module = types.ModuleType("mirflow.features.toy")
+    module.FEATURE, module.measure = feature, lambda beats, share: {"toy_share": share}
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    (tmp_path / "T.BEATS_GRID").write_text("")
+    for chosen, expected in (({}, 0.5), ({"toy": {"share": 0.25}}, 0.25)):
+        parser = argparse.ArgumentParser()
+        _feature.configure(parser, "toy")
+        options = shlex.split(settings.options(feature, chosen))
+        _feature.run(parser.parse_args([str(tmp_path / "T.BEATS_GRID"), *options, "-o", str(tmp_path / "toy.json")]))
+        fragment = artifacts.read_json(tmp_path / "toy.json")
+        assert fragment["toy_share"] == expected
+        assert fragment["_provenance"].get("settings", {}) == chosen.get("toy", {})
+    registry.feature.cache_clear()
