@@ -128,7 +128,7 @@ def clone(project: Path, seed: Path, folder: Path, tracks: int) -> tuple[Path, P
         (library / track).parent.mkdir(parents=True, exist_ok=True)
         os.link(source, library / f"{track}.wav")
         for path in made:
-            if SEED in path.name or SEED in path.parent.name or SEED in str(path.parent.relative_to(seed)):
+            if SEED in path.relative_to(seed).parts or path.name.startswith(f"{SEED}."):
                 target = Path(_renamed(str(path), seed, folder, track))
                 target.parent.mkdir(parents=True, exist_ok=True)
                 (os.link if path.stat().st_size > LINKED else shutil.copy2)(path, target)
