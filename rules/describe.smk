@@ -8,6 +8,7 @@ import os
 from mirflow.describe import answer, backends, fragment, prompts
 
 DESCRIBE = config["describe"]
+NUMBERS = {*registry.feature_names(), *HEADS} - set(config["skip"])
 DESCRIBING = DESCRIBE["backend"] != "none"
 try:
     PROMPTS_FILE = str(settings.path(DESCRIBE["prompts"] or f"{workflow.basedir}/config/prompts.yaml"))
@@ -17,7 +18,7 @@ try:
     CONDENSER = backends.locate(DESCRIBE["condense_model"], "describe.condense_model")[:1]
     TOKENIZER = backends.locate(DESCRIBE["tokenizer"], "describe.tokenizer")[:1]
     MODEL_FILES = backends.files(DESCRIBE["backend"], MODEL, PROJECTOR)
-    MADE = [feature for feature in registry.features() if feature.name not in config["skip"]]
+    MADE = [feature for feature in (*registry.features(), *heads.features()) if feature.name in NUMBERS]
     # All texts of a track wait for the measurements that any of them mentions: they are answered together.
     HINTS = sorted({name for prompt in PROMPTS.values() for name in prompts.owners(prompt, MADE)}) if DESCRIBING else []
 except MirflowError as error:

@@ -28,10 +28,11 @@ def run(library: Path, results: Path, *arguments: str, **values) -> subprocess.C
     measure = values.pop("measure", ("loudness",))
     others = [name for name in registry.feature_names() if name not in measure]
     warm = values.pop("warm", True)
-    models = values.pop("models", library.parent / "models")
+    labels = {"backend": values.pop("labels", "none")}
     described = {"max_tokens": WORDS, "threads": 1, "device": "cpu", **values}
     file = library.parent / "settings.json"
-    file.write_text(json.dumps({"skip": others, "warm": warm, "models": str(models), "describe": described}))
+    chosen = {"skip": others, "warm": warm, "models": str(library.parent / "models"), "labels": labels}
+    file.write_text(json.dumps({**chosen, "describe": described}))
     return run_snakemake(*arguments, "--configfile", str(file), library=library, results=results)
 
 
@@ -65,6 +66,13 @@ def test_one_job_a_text_and_only_the_prompts_that_are_listed(library, tmp_path):
     files |= {"backend": "gguf", "prompts": str(prompts)}
     planned = jobs(run(library, tmp_path / "out", "-n", measure=("tempo",), **files).stdout)
     assert (planned["describe"], planned["texts"], planned["feature_tempo"]) == (6, 3, 3)
+    prompts.write_text("describe: {one: {words: 'Is it {genres}?'}}")
+    refused = run(library, tmp_path / "out", "-n", **files)
+    assert (
+        refused.returncode != 0 and "{genres} needs essentia_genre, which this run does not measure" in refused.stdout
+    )
+    waited = run(library, tmp_path / "out", "-n", str(tmp_path / "out/a/texts/one.txt"), labels="essentia", **files)
+    assert jobs(waited.stdout)["feature_genre_discogs400"] == 1, waited.stdout
 
 
 @pytest.mark.parametrize(
@@ -73,7 +81,12 @@ def test_one_job_a_text_and_only_the_prompts_that_are_listed(library, tmp_path):
         ("gguf", "", "", "describe.model: the backend gguf needs it"),
         ("gguf", "m.gguf", "", "describe.projector: the backend gguf needs it"),
         ("transformers", "/nowhere", "", "/nowhere is no folder with a model in it"),
-        ("gguf", "music-flamingo-q6k", "", r"describe.model: .* no path, and no model .*did you mean music-flamingo-q6_k"),
+        (
+            "gguf",
+            "music-flamingo-q6k",
+            "",
+            r"describe.model: .* no path, and no model .*did you mean music-flamingo-q6_k",
+        ),
     ],
 )
 def test_settings_that_are_not_enough_are_named(backend, model, projector, message):
