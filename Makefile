@@ -77,14 +77,12 @@ $(VENV)/base.done: envs/base.txt pyproject.toml
 	@$(BIN)/python -m mirflow warmup
 	@touch $@
 
-# torch first and by itself, from the index of its build. torchaudio's compiled parts link CUDA and keep it from being imported
-# beside another build of torch; it works without them.
-$(VENV)/models.done: $(VENV)/base.done envs/models.txt envs/models-no-deps.txt
+# torch first and by itself, from the index of its build.
+$(VENV)/models.done: $(VENV)/base.done envs/models.txt envs/models.post-deploy.sh
 	@echo "mirflow: installing what trained models need into $(VENV) (once)"
 	@$(PIP) --retries 1 $(TORCH) --no-deps $$(grep '^torch==' envs/models.txt)
 	@$(PIP) -r envs/models.txt
-	@$(PIP) --no-deps -r envs/models-no-deps.txt
-	@$(BIN)/python -c 'import torch; exit(torch.version.cuda is None)' || rm -f $(VENV)/lib/python*/site-packages/torchaudio/lib/*.so
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh envs/models.post-deploy.sh
 	@touch $@
 
 $(VENV)/flamingo.done: $(VENV)/models.done envs/flamingo.txt
