@@ -220,7 +220,7 @@ def rewritten(path: Path, target: Path, **changed: object) -> Path:
         ({"kwargs": "[]"}, "not a model of Demucs"),
         ({"arguments": {"channels": 16}}, "size mismatch for encoder"),
         ({"arguments": {"t_layers": 5}}, r"Missing key\(s\) in state_dict: .crosstransformer"),
-        ({"arguments": {"bottom_channels": 0}}, r"Unexpected key\(s\) in state_dict: .channel_upsampler"),
+        ({"arguments": {"bottom_channels": 0}}, r"Unexpected key\(s\) in state_dict: .channel_downsampler"),
         ({"arguments": {"nfft": "many"}}, "not a model of Demucs"),
     ],
     ids=str,
@@ -266,17 +266,18 @@ def test_a_short_track_is_what_the_network_says_of_it(tmp_path, kind, suffix):
     mix = music(0.3)
     stems = separators.separate(mix, separator)
 
-    n, sound = mix.samples.shape[1], torch.from_numpy(mix.samples)
-    mean, scale = sound.mean(), sound.mean(0).std(unbiased=False)
+    # To the last bit, since bands with next to nothing in them are brought to the level of the others.
+    n, mono = mix.samples.shape[1], mix.samples.mean(axis=0, dtype=np.float64)
+    mean, scale = np.float32(mono.mean()), np.float32(mono.std())
     before = (separator.segment - n) // 2
-    chunk = torch.zeros(2, separator.segment)
-    chunk[:, before : before + n] = (sound - mean) / scale
+    chunk = np.zeros((2, separator.segment), np.float32)
+    chunk[:, before : before + n] = (mix.samples - mean) / scale
     with torch.no_grad():
-        expected = (separator.network(chunk[None])[0][..., before : before + n] * scale).numpy()
+        expected = separator.network(torch.from_numpy(chunk)[None])[0][..., before : before + n].numpy() * scale
     np.testing.assert_allclose(stems["bass"], expected[0], atol=1e-6)
     np.testing.assert_allclose(stems["drums"], expected[1], atol=1e-6)
     np.testing.assert_allclose(stems["vocals"], expected[3], atol=1e-6)
-    np.testing.assert_allclose(stems["other"], expected[2] + expected[4] + expected[5] + mean.numpy(), atol=1e-6)
+    np.testing.assert_allclose(stems["other"], expected[2] + expected[4] + expected[5] + mean, atol=1e-6)
     twice = separators.separate(Audio(2 * mix.samples, RATE), separator)
     np.testing.assert_allclose(twice["drums"], 2 * stems["drums"], atol=1e-6)
 

@@ -214,6 +214,8 @@ def _plan(n: int, segment: int, overlap: float, leads: Sequence[int]) -> Iterato
     stride = max(int((1 - overlap) * segment), 1)
     for lead in leads:
         for start in range(-lead, n, stride):
+            if start + segment <= 0:
+                continue  # of short segments, some lie before the track altogether
             total = triangle.copy()
             for distance in range(stride, segment, stride):
                 if start - distance >= -lead:
