@@ -94,13 +94,18 @@ def load(arguments: argparse.Namespace) -> separators.Loaded:
     weights = {"weights": about["weights"]} if "weights" in about else {}
 
     def fresh() -> separators.Loaded:
-        known = models.files(arguments.entry) if arguments.entry else ()
-        if known and len(known) != len(files):
-            raise MirflowError(f"{arguments.entry} has {len(known)} files, not {len(files)}")
-        sha256 = {file.name: models.verify(file, at=at) for file, at in zip(known, files, strict=bool(known))}
+        if arguments.entry:
+            known = models.files(arguments.entry)
+            if len(known) != len(files):
+                raise MirflowError(f"{arguments.entry} has {len(known)} files, not {len(files)}")
+            sha256 = {file.name: models.verify(file, at=at) for file, at in zip(known, files, strict=True)}
+        elif missing := [str(file) for file in files if not file.is_file()]:
+            raise MirflowError(f"{', '.join(missing)}: no such file")
+        else:
+            sha256 = {file.name: models.sha256(file) for file in files}
         device = accelerator.device(arguments.device)
         separator = backend(arguments.backend).load(files, device, segment=arguments.segment, **weights)
-        return separators.Loaded(separator, sha256 or {file.name: models.sha256(file) for file in files})
+        return separators.Loaded(separator, sha256)
 
     changed = tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files)
     key = (arguments.backend, tuple(map(str, files)), changed, arguments.device, arguments.segment, str(weights))

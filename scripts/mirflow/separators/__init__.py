@@ -18,6 +18,7 @@ from mirflow.audio import Audio, resample
 from mirflow.dsp.separation_layout import pairs
 from mirflow.errors import MirflowError
 from mirflow.registry import STEMS, module_identity
+from mirflow.stems import FILES_VERSION
 
 if TYPE_CHECKING:
     import torch
@@ -28,8 +29,8 @@ DEFAULTS = {"shifts": 0, "overlap": 0.25, "segment": 0.0, "precision": "float32"
 
 MAX_SHIFT = 0.5  # s, of the shift trick (Défossez et al. 2019)
 SEED = 0  # of the shifts
+BLOCK = 2**20  # samples, of what is done piece by piece to save memory
 SILENT = 1e-8  # standard deviation below which there is nothing to separate
-SHOWN_KEYS = 3  # of those that a checkpoint lacks or has too many
 
 
 class Separator(Protocol):
@@ -84,9 +85,13 @@ def entry(backend: str, model: str = "") -> str:
 
 
 def identity(backend: str) -> str:
-    """Return a hash of the sources that make stems with a backend, for the ``params`` of its rule."""
-    modules = ("mirflow.separators", f"mirflow.separators.{backend}", "mirflow.stems")
-    return " ".join(module_identity(name) for name in modules)
+    """Return a hash of the sources that make stems with a backend, for the ``params`` of its rule.
+
+    Of the module that writes them it is only the version: the other backend is in it as well, and a change there is no
+    reason to run a network over a library again.
+    """
+    modules = ("mirflow.separators", f"mirflow.separators.{backend}")
+    return " ".join([*map(module_identity, modules), str(FILES_VERSION)])
 
 
 def _backend(about: dict) -> str | None:
@@ -167,9 +172,7 @@ def _separate(
     import torch
 
     mix = resample(samples, rate, separator.rate)
-    mono = mix.mean(axis=0, dtype=np.float64)
-    mean, scale = np.float32(mono.mean()), np.float32(mono.std())
-    del mono
+    mean, scale = level(mix)
     found = {stem: np.zeros_like(mix) for stem in STEMS}
     folding = fold(separator.sources)
     if scale > SILENT:
@@ -197,6 +200,16 @@ def _separate(
     del mix
     for stem in STEMS:
         yield stem, _fit(resample(found.pop(stem), separator.rate, rate), samples.shape[1])
+
+
+def level(samples: np.ndarray) -> tuple[np.float32, np.float32]:
+    """Return mean and standard deviation of all channels together, in little memory.
+
+    Demucs takes those of the channels' mean, which is nothing where left and right are opposite.
+    """
+    mean, blocks = samples.mean(dtype=np.float64), range(0, samples.shape[1], BLOCK)
+    power = sum(np.square(samples[:, start : start + BLOCK] - mean).sum() for start in blocks)
+    return np.float32(mean), np.float32(np.sqrt(power / max(samples.size, 1)))
 
 
 def leads(shifts: int, rate: int) -> list[int]:
@@ -283,29 +296,3 @@ def _settled(device: str, threads: int) -> Iterator[None]:
         except torch.OutOfMemoryError as error:
             accelerator.release()
             raise MirflowError("the GPU has too little memory; take a shorter segment, or precision float16") from error
-
-
-def shown(names: Sequence[str]) -> str:
-    """Return the first few names of a list, for an error."""
-    return ", ".join(list(names)[:SHOWN_KEYS]) + (
-        f" and {len(names) - SHOWN_KEYS} more" if len(names) > SHOWN_KEYS else ""
-    )
-
-
-def into(network: "torch.nn.Module", state: dict, path: object) -> None:
-    """Load a checkpoint's weights, all of them and nothing else.
-
-    Raises
-    ------
-    MirflowError : they do not fit, naming the file and the first of the keys that differ
-    """
-    wanted = network.state_dict()
-    faults = {
-        "missing": [key for key in wanted if key not in state],
-        "not known": [key for key in state if key not in wanted],
-        "of another shape": [key for key in wanted if key in state and state[key].shape != wanted[key].shape],
-    }
-    if any(faults.values()):
-        said = "; ".join(f"{fault}: {shown(keys)}" for fault, keys in faults.items() if keys)
-        raise MirflowError(f"{path}: weights of another network ({said})")
-    network.load_state_dict(state)

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mirflow.errors import MirflowError
-from mirflow.separators import fold, into
+from mirflow.separators import fold
 
 if TYPE_CHECKING:
     import torch
 
 PACKAGE = "audio-separator"
+
+SHOWN_KEYS = 3  # of those that a checkpoint lacks or has too many
 
 # Accepted by the classes, but without any effect in them; a network that was trained with it would be another one.
 NOT_THERE = ("skip_connection",)
@@ -78,7 +80,7 @@ def load(files: Sequence[str | PathLike], device: str, segment: float = 0.0) -> 
     except MirflowError as error:
         raise MirflowError(f"{checkpoint}: {error}") from error
     network = _network(arguments, len(sources), configuration)
-    into(network, _state(checkpoint), checkpoint)
+    _into(network, _state(checkpoint), checkpoint)
     # Its inverse transform gives whole hops only.
     hop = network.stft_kwargs["hop_length"]
     if segment and segment < 1:
@@ -168,3 +170,28 @@ def _state(path: Path) -> dict[str, "torch.Tensor"]:
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, safetensors.SafetensorError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise MirflowError(f"{path}: not a checkpoint ({reason})") from error
+
+
+def _into(network: "torch.nn.Module", state: dict, path: Path) -> None:
+    """Load a checkpoint's weights, all of them and nothing else.
+
+    Raises
+    ------
+    MirflowError : they do not fit, naming the file and the first of the keys that differ
+    """
+    wanted = network.state_dict()
+    faults = {
+        "missing": [key for key in wanted if key not in state],
+        "not known": [key for key in state if key not in wanted],
+        "of another shape": [key for key in wanted if key in state and state[key].shape != wanted[key].shape],
+    }
+    if any(faults.values()):
+        said = "; ".join(f"{fault}: {_first(keys)}" for fault, keys in faults.items() if keys)
+        raise MirflowError(f"{path}: weights of another network ({said})")
+    network.load_state_dict(state)
+
+
+def _first(names: Sequence[str]) -> str:
+    """Return the first few names of a list, and how many more there are."""
+    more = f" and {len(names) - SHOWN_KEYS} more" if len(names) > SHOWN_KEYS else ""
+    return ", ".join(names[:SHOWN_KEYS]) + more
