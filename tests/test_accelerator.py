@@ -5,7 +5,9 @@ import sys
 import types
 
 import pytest
+import yaml
 
+from conftest import REPOSITORY
 from mirflow import accelerator
 from mirflow.errors import MirflowError
 
@@ -103,3 +105,12 @@ def test_auto_is_the_best_there_is_and_cpu_is_the_cpu(monkeypatch, cuda, mps, fo
 def test_no_other_device_is_known():
     with pytest.raises(MirflowError, match=r"'gpu' is none of auto, cpu"):
         accelerator.device("gpu")
+
+
+def test_profiles_for_gpus_hold_all_of_the_default_one():
+    default, gpu, rocm = (
+        yaml.safe_load((REPOSITORY / "profiles" / name / "config.yaml").read_text())
+        for name in ("default", "gpu", "rocm")
+    )
+    assert gpu == {**default, "cores": "all"}
+    assert rocm == {**gpu, "retries": 1}

@@ -14,6 +14,7 @@ from mirflow.dsp.separation_layout import fold_down
 from mirflow.errors import MirflowError
 from mirflow.registry import STEMS
 
+FILES_VERSION = 1  # raise it when `write` makes other files of the same stems
 FORMATS = ("mp3", "flac", "wav", "ogg")
 WRITE_BLOCK = 2**20  # samples a channel
 
