@@ -263,7 +263,7 @@ def test_a_track_is_heard_once_for_all_heads(folder, tmp_path):
 
 def test_tensorflow_never_runs_in_a_fork_of_the_warm_worker():
     """There it waits for threads that were not copied; the worker gives these commands a process of their own."""
-    assert needs_own_process("embedding") and needs_own_process("head") and needs_own_process("audiobox")
+    assert needs_own_process("embedding") and needs_own_process("head")
     assert not needs_own_process("info") and not needs_own_process("feature_tempo")
 
 
