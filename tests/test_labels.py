@@ -10,7 +10,7 @@ import yaml
 
 import tiny_graphs
 from conftest import jobs, loop, run_snakemake, write
-from mirflow import artifacts, models, networks, registry, tensorflow
+from mirflow import artifacts, audio, models, networks, registry, tensorflow
 from mirflow.__main__ import needs_own_process
 from mirflow.audio import Audio
 from mirflow.errors import MirflowError
@@ -21,6 +21,10 @@ RANDOM = np.random.default_rng(0)
 BANDS = RANDOM.normal(0, 0.2, (96, 4))
 WEIGHTS = RANDOM.normal(0, 1, (4, 3))
 ANIMALS = ["cat", "dog", "owl"]
+VGGISH = "model/vggish/embeddings"  # node of audioset-vggish-3 that its heads read
+
+
+TINY = ("animals", "creatures", "tags", "sizes", "judge")
 
 
 def catalogue(folder, **entries) -> None:
@@ -41,10 +45,18 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv(models.FOLDER, str(folder))
     tiny_graphs.network(folder / "ear.pb", BANDS, np.arange(4.0))
     tiny_graphs.network(folder / "judge.pb", np.zeros((96, 2)), np.array([0.0, np.log(3.0)]))
+    vggish = RANDOM.normal(0, 0.3, (64, 128))
+    tiny_graphs.network(folder / "audioset-vggish-3.pb", vggish, np.zeros(128), patch=96, embedding=VGGISH)
+    tiny_graphs.head(folder / "creatures.pb", RANDOM.normal(0, 1, (128, 3)), np.zeros(3))
     tiny_graphs.head(folder / "animals.pb", WEIGHTS, np.zeros(3))
     tiny_graphs.head(folder / "tags.pb", WEIGHTS, np.zeros(3), "Sigmoid")
     tiny_graphs.head(folder / "sizes.pb", WEIGHTS[:, :2], np.zeros(2))
-    for name, classes in (("animals", ANIMALS), ("tags", ANIMALS), ("sizes", ["large", "small"])):
+    for name, classes in (
+        ("animals", ANIMALS),
+        ("creatures", ANIMALS),
+        ("tags", ANIMALS),
+        ("sizes", ["large", "small"]),
+    ):
         (folder / f"{name}.json").write_text(json.dumps({"classes": classes}))
     musicnn = "TensorflowPredictMusiCNN"
     catalogue(
@@ -55,7 +67,17 @@ def folder(tmp_path, monkeypatch):
             "files": ["tags.pb", "tags.json"],
             "head": {"network": "ear", "output": "model/Sigmoid", "labels": "tiny_tags"},
         },
+        **{
+            "audioset-vggish": {
+                "files": ["audioset-vggish-3.pb"],
+                "network": {"algorithm": "TensorflowPredictVGGish", "output": VGGISH},
+            }
+        },
         sizes={"files": ["sizes.pb", "sizes.json"], "head": {"network": "ear", "keys": {"largeness": "large"}}},
+        creatures={
+            "files": ["creatures.pb", "creatures.json"],
+            "head": {"network": "audioset-vggish", "labels": "tiny_creatures"},
+        },
         judge={
             "files": ["judge.pb"],
             "network": {"algorithm": musicnn, "output": "model/Sigmoid"},
@@ -85,6 +107,103 @@ def test_a_network_says_what_essentias_one_liner_says(folder):
     found = heads.measure("animals", patches)["_probabilities"]
     assert list(found) == ANIMALS
     np.testing.assert_allclose(list(found.values()), expected, rtol=1e-6)
+
+
+SIX = {"genre_discogs400": 400, "mtg_jamendo_moodtheme": 56, "mtg_jamendo_instrument": 40, "voice_instrumental": 2,
+       "danceability": 2, "tonal_atonal": 2}  # fmt: skip
+CLASSES = {"voice_instrumental": ["instrumental", "voice"], "danceability": ["danceable", "not_danceable"],
+           "tonal_atonal": ["atonal", "tonal"]}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def discogs(tmp_path_factory):
+    """A models' folder with what the catalogue says of discogs-effnet and its heads, but for the hashes.
+
+    Returns the folder, and per head its classes and weights [1280, class].
+    """
+    folder = tmp_path_factory.mktemp("discogs")
+    random = np.random.default_rng(5)
+    described = models._load(models.CATALOGUE)
+    own = {name: described[name] for name in ("discogs-effnet", *SIX)}
+    for entry in own.values():
+        for file in entry["files"]:
+            file.pop("size", None)
+            file.pop("sha256", None)
+    (folder / models.OWN_ENTRIES).write_text(yaml.safe_dump({"models": own}))
+    parts = {}
+    for name, count in SIX.items():
+        weights = random.normal(0, 0.05, (tiny_graphs.EMBEDDING, count))
+        classes = CLASSES.get(name, [f"{name} {number}" for number in range(count)])
+        graph, metadata = (folder / file["name"] for file in own[name]["files"])
+        if name == "genre_discogs400":
+            tiny_graphs.style_head(graph, weights)
+            tiny_graphs.effnet(folder / "discogs-effnet-bs64-1.pb", random.normal(0, 0.1, (96, 1280)), weights)
+        else:
+            tiny_graphs.head(graph, weights, np.zeros(count), "Softmax" if count == 2 else "Sigmoid")
+        metadata.write_text(json.dumps({"name": name, "classes": classes, "framework": "tensorflow"}))
+        parts[name] = classes, weights
+    return folder, parts
+
+
+@pytest.mark.parametrize("seconds", [1.2, 9, 65, 70])
+def test_discogs_effnet_hears_what_essentias_one_liner_hears(discogs, monkeypatch, seconds):
+    """Its graph takes 64 patches at a time, no fewer: 9 s are 8 of them, 65 s just 64, 70 s two batches."""
+    import essentia.standard as es
+
+    folder, _ = discogs
+    monkeypatch.setenv(models.FOLDER, str(folder))
+    mix = music(seconds)
+    found = networks.hear("discogs-effnet", mix).output
+    mono = mix.samples.mean(axis=0)
+    patch = tiny_graphs.PATCH * 256
+    one_liner = es.TensorflowPredictEffnetDiscogs(
+        graphFilename=str(folder / "discogs-effnet-bs64-1.pb"), output="PartitionedCall:1"
+    )
+    if len(mono) < patch:
+        assert not len(one_liner(mono))  # it drops what is no whole patch
+        mono = np.pad(mono, (0, patch - len(mono)))
+    np.testing.assert_array_equal(found, one_liner(mono))
+    assert found.shape == (1 + max(0, len(mono) - patch) // (62 * 256), 1280)
+    assert not np.allclose(found[0], found[-1]) or len(found) == 1
+
+
+def test_six_heads_say_what_their_graphs_say_under_the_keys_that_users_know(discogs, monkeypatch):
+    folder, parts = discogs
+    monkeypatch.setenv(models.FOLDER, str(folder))
+    patches = networks.hear("discogs-effnet", music(5))
+    found, labels = {}, 0
+    for name, (classes, weights) in parts.items():
+        logits = patches.output @ weights
+        powers = np.exp(logits)
+        said = powers / powers.sum(axis=1, keepdims=True) if len(classes) == 2 else 1 / (1 + np.exp(-logits))
+        fragment = heads.measure(name, patches)
+        every = fragment["_probabilities"]
+        assert list(every) == classes
+        np.testing.assert_allclose(list(every.values()), said.mean(axis=0), atol=1e-5)
+        files = fragment["_provenance"]["model"]
+        assert files == {file: models.sha256(folder / file) for file in files} and len(files) == 3
+        labels += len(every) if len(classes) > 2 else 0
+        found |= {key: value for key, value in fragment.items() if not key.startswith("_")}
+        if len(classes) == 2:
+            found |= {f"expected {label}": p for label, p in every.items()}
+    assert labels == 496
+    for key, label in (("voice_probability", "voice"), ("instrumental_probability", "instrumental"),
+                       ("danceability", "danceable"), ("atonality", "atonal")):  # fmt: skip
+        assert found[key] == found[f"expected {label}"]
+    for key in ("essentia_genre", "essentia_mood", "essentia_instrument"):
+        likely = list(found[key].values())
+        assert len(likely) <= 10 and likely == sorted(likely, reverse=True) and likely[-1] >= 0.1
+
+
+def test_a_vggish_hears_what_essentias_one_liner_hears(folder):
+    """The names are those of Essentia's audioset-vggish-3 and of the heads for it."""
+    import essentia.standard as es
+
+    mix = music(6)
+    found = networks.hear("audioset-vggish", mix).output
+    one_liner = es.TensorflowPredictVGGish(graphFilename=str(folder / "audioset-vggish-3.pb"), output=VGGISH)
+    np.testing.assert_array_equal(found, one_liner(mix.samples.mean(axis=0)))
+    assert found.shape == (6, 128)
 
 
 def test_probabilities_are_those_of_the_graph_averaged_over_the_track(folder):
@@ -227,7 +346,7 @@ def test_a_track_is_heard_once_for_all_heads(folder, tmp_path):
     """Three heads, one embedding; a new head or another threshold does not hear the track again."""
     write(tmp_path / "music" / "a.wav", loop(4))
     write(tmp_path / "music" / "b.wav", 0 * loop(4))
-    others = [f.name for f in registry.all_features() if f.name not in ("animals", "tags", "sizes", "judge")]
+    others = [f.name for f in registry.all_features() if f.name not in TINY]
     settings = {
         "library": str(tmp_path / "music"),
         "results": str(tmp_path / "out"),
@@ -244,8 +363,26 @@ def test_a_track_is_heard_once_for_all_heads(folder, tmp_path):
     done = snakemake("-j", "8")
     assert done.returncode == 0, done.stdout
     made = jobs(done.stdout)
-    assert (made["embedding_ear"], made["feature_animals"], made["feature_sizes"]) == (2, 2, 2)
+    assert {rule: made[rule] for rule in made if rule.startswith(("embedding", "feature"))} == {
+        "embedding_ear": 2,
+        "embedding_audioset-vggish": 2,
+        "feature_animals": 2,
+        "feature_creatures": 2,
+        "feature_sizes": 2,
+    }
     content = artifacts.read_json(tmp_path / "out" / "a" / "a.INFO")
+    mix = audio.read(tmp_path / "out" / "a" / "full_mix.flac")
+    heard = {name: heads.measure(name, networks.hear(network, mix)) for name, network in
+             (("animals", "ear"), ("creatures", "audioset-vggish"))}  # fmt: skip
+    for name, fragment in heard.items():
+        written = artifacts.read_json(tmp_path / "out" / "a" / "features" / f"{name}.json")
+        assert list(written["_probabilities"]) == ANIMALS
+        assert written["_probabilities"] == pytest.approx(fragment["_probabilities"], rel=1e-6)
+        likely = content[f"tiny_{name}"]
+        assert likely == fragment[f"tiny_{name}"] == written[f"tiny_{name}"]
+        assert list(likely.values()) == sorted(likely.values(), reverse=True)
+        origin = content["_provenance"]["features"][name]["model"]
+        assert origin == {file: models.sha256(folder / file) for file in origin} and len(origin) == 3
     assert 0 <= content["largeness"] <= 1 and set(content["tiny_animals"]) <= set(ANIMALS)
     assert "_probabilities" not in content
     assert content["_provenance"]["features"]["animals"]["backend"] == "essentia-tensorflow"
@@ -256,7 +393,7 @@ def test_a_track_is_heard_once_for_all_heads(folder, tmp_path):
     assert "Nothing to be done" in snakemake("-n").stdout
     assert jobs(snakemake("-n", skip=others).stdout) == {"feature_tags": 2, "info": 2}
     threshold = {"labels": {"backend": "essentia", "threshold": 0.5}}
-    assert jobs(snakemake("-n", **threshold).stdout) == {"feature_animals": 2, "info": 2}
+    assert jobs(snakemake("-n", **threshold).stdout) == {"feature_animals": 2, "feature_creatures": 2, "info": 2}
     optional = {"labels": {"backend": "essentia", "optional": ["judge"]}}
     assert jobs(snakemake("-n", **optional).stdout) == {"embedding_judge": 2, "feature_judge": 2, "info": 2}
 
@@ -278,8 +415,6 @@ def trained(shared):
 def test_trained_graphs_give_what_essentias_one_liners_give(shared, trained, tmp_path, monkeypatch):
     """MusiCNN, a regression head on it, and TempoCNN; and jazz is jazz."""
     import essentia.standard as es
-
-    from mirflow import audio
 
     monkeypatch.setenv(models.FOLDER, str(tmp_path))
     emotion = "emomusic-msd-musicnn-1.pb"
