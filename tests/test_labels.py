@@ -3,6 +3,10 @@
 import hashlib
 import json
 import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from conftest import jobs, loop, run_snakemake, write
 from mirflow import artifacts, audio, models, networks, registry, tensorflow
 from mirflow.__main__ import needs_own_process
 from mirflow.audio import Audio
+from mirflow.dsp import essentia_algorithms
 from mirflow.errors import MirflowError
 from mirflow.model_features import heads
 
@@ -88,21 +93,25 @@ def folder(tmp_path, monkeypatch):
     models._entries.cache_clear()
 
 
+def one_liner(algorithm: str) -> Callable:
+    """Return Essentia's own class for an algorithm; with `essentia_algorithms` those of TensorFlow are left out."""
+    es = essentia_algorithms.standard()
+    return getattr(es, algorithm, None) or es._create_essentia_class(algorithm)
+
+
 def music(seconds: float, rate: int = RATE) -> Audio:
     return Audio(loop(seconds, rate).T.astype(np.float32), rate)
 
 
 def test_a_network_says_what_essentias_one_liner_says(folder):
-    import essentia.standard as es
-
     mix = music(8)
     mono = mix.samples.mean(axis=0)
     patches = networks.hear("ear", mix)
-    ear = es.TensorflowPredictMusiCNN(graphFilename=str(folder / "ear.pb"), output="model/dense/BiasAdd")
+    ear = one_liner("TensorflowPredictMusiCNN")(graphFilename=str(folder / "ear.pb"), output="model/dense/BiasAdd")
     np.testing.assert_array_equal(patches.output, ear(mono))
     assert len(patches.output) == 4
     assert np.ptp(patches.output, axis=0).max() > 0  # it does depend on the sound
-    classifier = es.TensorflowPredict2D(graphFilename=str(folder / "animals.pb"), output="model/Softmax")
+    classifier = one_liner("TensorflowPredict2D")(graphFilename=str(folder / "animals.pb"), output="model/Softmax")
     expected = classifier(patches.output).mean(axis=0)
     found = heads.measure("animals", patches)["_probabilities"]
     assert list(found) == ANIMALS
@@ -148,21 +157,19 @@ def discogs(tmp_path_factory):
 @pytest.mark.parametrize("seconds", [1.2, 9, 65, 70])
 def test_discogs_effnet_hears_what_essentias_one_liner_hears(discogs, monkeypatch, seconds):
     """Its graph takes 64 patches at a time, no fewer: 9 s are 8 of them, 65 s just 64, 70 s two batches."""
-    import essentia.standard as es
-
     folder, _ = discogs
     monkeypatch.setenv(models.FOLDER, str(folder))
     mix = music(seconds)
     found = networks.hear("discogs-effnet", mix).output
     mono = mix.samples.mean(axis=0)
     patch = tiny_graphs.PATCH * 256
-    one_liner = es.TensorflowPredictEffnetDiscogs(
+    theirs = one_liner("TensorflowPredictEffnetDiscogs")(
         graphFilename=str(folder / "discogs-effnet-bs64-1.pb"), output="PartitionedCall:1"
     )
     if len(mono) < patch:
-        assert not len(one_liner(mono))  # it drops what is no whole patch
+        assert not len(theirs(mono))  # it drops what is no whole patch
         mono = np.pad(mono, (0, patch - len(mono)))
-    np.testing.assert_array_equal(found, one_liner(mono))
+    np.testing.assert_array_equal(found, theirs(mono))
     assert found.shape == (1 + max(0, len(mono) - patch) // (62 * 256), 1280)
     assert not np.allclose(found[0], found[-1]) or len(found) == 1
 
@@ -197,12 +204,10 @@ def test_six_heads_say_what_their_graphs_say_under_the_keys_that_users_know(disc
 
 def test_a_vggish_hears_what_essentias_one_liner_hears(folder):
     """The names are those of Essentia's audioset-vggish-3 and of the heads for it."""
-    import essentia.standard as es
-
     mix = music(6)
     found = networks.hear("audioset-vggish", mix).output
-    one_liner = es.TensorflowPredictVGGish(graphFilename=str(folder / "audioset-vggish-3.pb"), output=VGGISH)
-    np.testing.assert_array_equal(found, one_liner(mix.samples.mean(axis=0)))
+    theirs = one_liner("TensorflowPredictVGGish")(graphFilename=str(folder / "audioset-vggish-3.pb"), output=VGGISH)
+    np.testing.assert_array_equal(found, theirs(mix.samples.mean(axis=0)))
     assert found.shape == (6, 128)
 
 
@@ -398,10 +403,47 @@ def test_a_track_is_heard_once_for_all_heads(folder, tmp_path):
     assert jobs(snakemake("-n", **optional).stdout) == {"embedding_judge": 2, "feature_judge": 2, "info": 2}
 
 
-def test_tensorflow_never_runs_in_a_fork_of_the_warm_worker():
-    """There it waits for threads that were not copied; the worker gives these commands a process of their own."""
-    assert needs_own_process("embedding") and needs_own_process("head")
-    assert not needs_own_process("info") and not needs_own_process("feature_tempo")
+FORK = """
+import os, sys
+import numpy as np
+from mirflow.dsp import essentia_algorithms
+from mirflow import networks
+from mirflow.audio import Audio
+
+essentia_algorithms.standard().RhythmExtractor2013()(np.ones(44100, np.float32))
+print(len(os.listdir("/proc/self/task")), flush=True)
+if os.fork() == 0:
+    heard = networks.hear("ear", Audio(np.ones((1, 48000), np.float32), 16000))
+    print(len(heard.output), flush=True)
+else:
+    print(os.wait()[1], flush=True)
+"""
+
+
+def test_a_fork_of_a_process_with_essentia_can_run_a_network(folder):
+    """The warm worker is such a process: with TensorFlow's threads in it, its children would wait for ever."""
+    one = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60, env=os.environ | one
+    )
+    assert done.stdout.split() == ["1", "1", "0"], done.stderr
+
+
+def test_a_network_leaves_a_fork_of_a_process_with_threads(monkeypatch):
+    monkeypatch.setattr(os, "getppid", os.getpid)
+    end = threading.Event()
+    other = threading.Thread(target=end.wait)
+    other.start()
+    try:
+        assert needs_own_process("embedding") and needs_own_process("head")
+        assert not needs_own_process("info") and not needs_own_process("feature_tempo")
+    finally:
+        end.set()
+        other.join()
+    with subprocess.Popen(["sleep", "9"]) as single:
+        monkeypatch.setattr(os, "getppid", lambda: single.pid)
+        assert not needs_own_process("embedding")
+        single.kill()
 
 
 @pytest.fixture(scope="module")
@@ -414,8 +456,6 @@ def trained(shared):
 
 def test_trained_graphs_give_what_essentias_one_liners_give(shared, trained, tmp_path, monkeypatch):
     """MusiCNN, a regression head on it, and TempoCNN; and jazz is jazz."""
-    import essentia.standard as es
-
     monkeypatch.setenv(models.FOLDER, str(tmp_path))
     emotion = "emomusic-msd-musicnn-1.pb"
     for name, file in (("msd-musicnn-1.pb",) * 2, ("deeptemp-k16-3.pb", "deeptemp_k16.pb"), (emotion,) * 2):
@@ -433,14 +473,18 @@ def test_trained_graphs_give_what_essentias_one_liners_give(shared, trained, tmp
     clip = Audio(clip.samples[:, : 15 * clip.rate], clip.rate)
     mono = audio.resample(clip.mono(), clip.rate, RATE)
     heard = networks.hear("msd-musicnn", clip)
-    musicnn = es.TensorflowPredictMusiCNN(graphFilename=str(trained / "msd-musicnn-1.pb"), output="model/dense/BiasAdd")
+    musicnn = one_liner("TensorflowPredictMusiCNN")(
+        graphFilename=str(trained / "msd-musicnn-1.pb"), output="model/dense/BiasAdd"
+    )
     np.testing.assert_allclose(heard.output, musicnn(mono), atol=2e-5)  # other batches, other rounding
-    emotions = es.TensorflowPredict2D(graphFilename=str(trained / emotion), **nodes)(musicnn(mono)).mean(axis=0)
+    emotions = one_liner("TensorflowPredict2D")(graphFilename=str(trained / emotion), **nodes)(musicnn(mono)).mean(
+        axis=0
+    )
     fragment = heads.measure("emotion", heard)
     assert (fragment["valence"], fragment["arousal"]) == pytest.approx(tuple(emotions), rel=1e-5)
     tags = heads.measure("msd_tags", networks.hear("msd_tags", clip))["essentia_tags"]
     assert next(iter(tags)) == "jazz"
     slow = audio.resample(clip.mono(), clip.rate, 11025)
-    tempo, _, _ = es.TempoCNN(graphFilename=str(trained / "deeptemp_k16.pb"))(slow)
+    tempo, _, _ = one_liner("TempoCNN")(graphFilename=str(trained / "deeptemp_k16.pb"))(slow)
     assert heads.measure("bpm_tempocnn", networks.hear("bpm_tempocnn", clip))["bpm_tempocnn"] == tempo
     models._entries.cache_clear()

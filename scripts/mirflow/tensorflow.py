@@ -45,8 +45,8 @@ def run(
 ) -> np.ndarray:
     """Run one of Essentia's TensorFlow algorithms: samples or features in, the output node's values out.
 
-    The calling process must be no fork of one that has loaded TensorFlow: its threads would be missing, and it would
-    wait for them for ever (see `mirflow.worker`).
+    The calling process must be no fork of one that has run or merely made such an algorithm: TensorFlow's threads would
+    be missing, and it would wait for them for ever (see `mirflow.dsp.essentia_algorithms`).
 
     Parameters
     ----------
