@@ -24,7 +24,7 @@ rule feature_audiobox:
     threads: AESTHETICS_THREADS
     resources:
         gpu=1,
-        mem_mb=2000,
+        mem_mb=2000,  # of 20 minutes, on a CPU
     params:
         device=config["aesthetics"]["device"],
         version=audiobox.FEATURE.version,

@@ -314,6 +314,30 @@ def test_wrong_files_are_refused_by_name(folder, tmp_path):
     assert "e.npz: not the output of a network" in message(networks.Patches.load, tmp_path / "e.npz")
 
 
+def test_without_what_tensorflow_wants_for_a_gpu_it_does_not_quietly_run_on_the_cpu(folder, monkeypatch):
+    monkeypatch.setattr(tensorflow, "GPU_LIBRARIES", ("libc.so.6", "libno-cuda.so.11.0"))
+    with pytest.raises(MirflowError, match=r"labels\.device is gpu, but .* does not find .*libno-cuda\.so\.11\.0;"):
+        networks.hear("ear", music(2), gpu=True)
+    monkeypatch.setattr(tensorflow, "GPU_LIBRARIES", ())
+    monkeypatch.setattr(tensorflow, "GPU_DRIVER", "libc.so.6")
+    monkeypatch.setattr(tensorflow.ctypes, "CDLL", lambda _: Driver)
+    with pytest.raises(MirflowError, match="does not find a GPU that works"):
+        tensorflow.check_gpu()
+
+
+class Driver:
+    """Of a machine that has one, but no card."""
+
+    @staticmethod
+    def cuInit(flags: int) -> int:
+        return 0 * flags
+
+    @staticmethod
+    def cuDeviceGetCount(count: object) -> int:
+        count._obj.value = 0
+        return 0
+
+
 def test_the_reader_of_graphs_sees_names_and_operations(folder):
     assert tensorflow.read(folder / "tags.pb")[0] == ("model/Placeholder", "Placeholder")
     assert tensorflow.read(folder / "tags.pb")[-1] == ("model/Sigmoid", "Sigmoid")
@@ -399,6 +423,9 @@ def test_a_track_is_heard_once_for_all_heads(folder, tmp_path):
     assert jobs(snakemake("-n", skip=others).stdout) == {"feature_tags": 2, "info": 2}
     threshold = {"labels": {"backend": "essentia", "threshold": 0.5}}
     assert jobs(snakemake("-n", **threshold).stdout) == {"feature_animals": 2, "feature_creatures": 2, "info": 2}
+    assert "gpu=1" not in snakemake("-n", "--forcerun", "embedding_ear").stdout
+    gpu = snakemake("-n", labels={"backend": "essentia", "device": "gpu"}).stdout
+    assert "gpu=1" in gpu and jobs(gpu)["embedding_ear"] == 2
     optional = {"labels": {"backend": "essentia", "optional": ["judge"]}}
     assert jobs(snakemake("-n", **optional).stdout) == {"embedding_judge": 2, "feature_judge": 2, "info": 2}
 
