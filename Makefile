@@ -19,17 +19,22 @@ export LIBRARY RESULTS JOBS DIR
 
 VENV := .venv
 BIN  := $(VENV)/bin
+PIP  := $(BIN)/pip install --quiet --disable-pip-version-check
+
 ifeq ($(PRESET),embedded)
 INSTALLED := $(VENV)/base.done
 else ifeq ($(PRESET),full)
-INSTALLED := $(VENV)/models.done
+INSTALLED := $(VENV)/flamingo.done
 FILES_OF_PRESET := --configfile config/full.yaml
 else
 $(error PRESET is embedded or full, not $(PRESET))
 endif
 
-# Which build of torch: that for CUDA, unless there is no such card. Another one: make TORCH=--index-url=<its index>
+# Which build of torch: that for CUDA, unless there is no such card. For ROCm: make TORCH=--index-url=<PyTorch's index for it>
 TORCH ?= $(shell ls /dev/nvidia0 >/dev/null 2>&1 || echo --extra-index-url=https://download.pytorch.org/whl/cpu)
+
+# How llama.cpp is built: for the GPU whose compiler is here. Other ways: CMAKE_ARGS=... make ...
+GGML := $(if $(shell command -v nvcc),-DGGML_CUDA=ON,$(if $(shell command -v hipcc),-DGGML_HIP=ON))
 
 .PHONY: run test features bench scale eval-beats eval-stems chaos lint clean
 
@@ -68,20 +73,27 @@ $(VENV)/base.done: envs/base.txt pyproject.toml
 	@echo "mirflow: installing what a run needs into $(VENV) (once, about a minute)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "mirflow: Python 3.11 or newer is needed" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r envs/base.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(PIP) -r envs/base.txt
+	@$(PIP) --no-deps --editable .
 	@echo "mirflow: compiling (once)"
 	@$(BIN)/python -m mirflow warmup
 	@touch $@
 
-# torchaudio's compiled parts link CUDA and keep it from being imported beside a CPU build of torch; it works without.
-$(VENV)/models.done: $(VENV)/base.done envs/models.txt envs/models-no-deps.txt
-	@echo "mirflow: installing what trained models need into $(VENV)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH) -r envs/models.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r envs/models-no-deps.txt
-	@$(BIN)/python -c 'import torch; exit(torch.version.cuda is None)' || rm -f $(VENV)/lib/python*/site-packages/torchaudio/lib/*.so
+# torch first and by itself, from the index of its build.
+$(VENV)/models.done: $(VENV)/base.done envs/models.txt envs/models.post-deploy.sh
+	@echo "mirflow: installing what trained models need into $(VENV) (once)"
+	@$(PIP) --retries 1 $(TORCH) --no-deps $$(grep '^torch==' envs/models.txt)
+	@$(PIP) -r envs/models.txt
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh envs/models.post-deploy.sh
 	@touch $@
 
-$(VENV)/dev.done: $(VENV)/base.done envs/dev.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r envs/dev.txt
+$(VENV)/flamingo.done: $(VENV)/models.done envs/flamingo.txt
+	@echo "mirflow: installing what descriptions need into $(VENV) (once; llama.cpp is compiled, some minutes)"
+	@CMAKE_ARGS="$${CMAKE_ARGS-$(GGML)}" $(PIP) -r envs/flamingo.txt
+	@touch $@
+
+# Tests of what is not there are skipped: a machine without a C++ compiler tests everything but llama.cpp.
+$(VENV)/dev.done: $(VENV)/models.done envs/dev.txt
+	@$(MAKE) --no-print-directory $(VENV)/flamingo.done || echo "mirflow: llama-cpp-python could not be built; its tests are skipped"
+	@$(PIP) -r envs/dev.txt
 	@touch $@

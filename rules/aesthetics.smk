@@ -3,6 +3,8 @@
 
 from mirflow.model_features import audiobox
 
+# On a CPU it takes 17 s of computing a minute of music, and one track runs at a time: so several threads for it.
+AESTHETICS_THREADS = 4 if config["aesthetics"]["device"] == "cpu" else 1
 AESTHETICS = ["audiobox"] if config["aesthetics"]["backend"] == "audiobox" else []
 
 
@@ -16,15 +18,17 @@ rule feature_audiobox:
         "<logs>/{parent}{name}/feature_audiobox.log",
     benchmark:
         "<benchmarks>/{parent}{name}/feature_audiobox.jsonl"
-    priority: 10
+    priority: 15
     conda:
         "../envs/models.yaml"
+    threads: AESTHETICS_THREADS
     resources:
-        gpu=int(config["aesthetics"]["device"] == "gpu"),
+        gpu=1,
+        mem_mb=2000,  # of 20 minutes, on a CPU
     params:
         device=config["aesthetics"]["device"],
         version=audiobox.FEATURE.version,
         source=registry.module_identity("mirflow.model_features.audiobox"),
         model=models.identity(audiobox.MODEL),
     shell:
-        "mirflow audiobox {input.full_mix:q} --device {params.device} -o {output:q} 2> {log:q}"
+        "mirflow --model audiobox {input.full_mix:q} --device {params.device} --threads {threads} -o {output:q} 2> {log:q}"

@@ -1,4 +1,5 @@
-# Needs:  full_mix.flac; a model (settings describe.model, describe.projector), nothing with describe.backend: none
+# Needs:  full_mix.flac; a model (settings describe.model, describe.projector: entries of config/models.yaml, or files),
+#         nothing with describe.backend: none
 # Makes:  texts/<prompt>.txt for each entry of the prompts, features/music_flamingo.json with all of them for .INFO; with
 #         describe.condense_model also shorter ones, made from these
 
@@ -7,17 +8,17 @@ import os
 from mirflow.describe import answer, backends, fragment, prompts
 
 DESCRIBE = config["describe"]
-MODEL_SETTINGS = ("model", "projector", "tokenizer", "condense_model")
+NUMBERS = {*registry.feature_names(), *HEADS} - set(config["skip"])
 DESCRIBING = DESCRIBE["backend"] != "none"
 try:
     PROMPTS_FILE = str(settings.path(DESCRIBE["prompts"] or f"{workflow.basedir}/config/prompts.yaml"))
     PROMPTS = prompts.load(PROMPTS_FILE)
     CONDENSED = prompts.load(PROMPTS_FILE, "condense") if DESCRIBE["condense_model"] else {}
-    MODEL, PROJECTOR, TOKENIZER, CONDENSER = (
-        str(settings.path(DESCRIBE[key])) if DESCRIBE[key] else "" for key in MODEL_SETTINGS
-    )
+    MODEL, PROJECTOR = backends.pair(DESCRIBE["model"], DESCRIBE["projector"]) if DESCRIBING else ("", "")
+    CONDENSER = backends.locate(DESCRIBE["condense_model"], "describe.condense_model")[:1]
+    TOKENIZER = backends.locate(DESCRIBE["tokenizer"], "describe.tokenizer")[:1]
     MODEL_FILES = backends.files(DESCRIBE["backend"], MODEL, PROJECTOR)
-    MADE = [feature for feature in registry.features() if feature.name not in config["skip"]]
+    MADE = [feature for feature in (*registry.features(), *heads.features()) if feature.name in NUMBERS]
     # All texts of a track wait for the measurements that any of them mentions: they are answered together.
     HINTS = sorted({name for prompt in PROMPTS.values() for name in prompts.owners(prompt, MADE)}) if DESCRIBING else []
 except MirflowError as error:
@@ -85,7 +86,7 @@ rule describe:
 
 rule condense_model:
     input:
-        [CONDENSER] if CONDENSER else [],
+        CONDENSER,
     output:
         "<results>/.mirflow/describe/condense_model.json",
     log:
@@ -95,7 +96,7 @@ rule condense_model:
     conda:
         "../envs/base.yaml"
     params:
-        name=os.path.basename(CONDENSER).removesuffix(".gguf"),
+        name=os.path.basename("".join(CONDENSER)).removesuffix(".gguf"),
     shell:
         "mirflow describe_model {input:q} --name {params.name:q} -o {output:q} 2> {log:q}"
 
@@ -103,7 +104,7 @@ rule condense_model:
 rule condense:
     input:
         texts=[f"<results>/{{parent}}{{name}}/texts/{prompt}.txt" for prompt in PROMPTS],
-        model=[CONDENSER] if CONDENSER else [],
+        model=CONDENSER,
         identity="<results>/.mirflow/describe/condense_model.json",
     output:
         text="<results>/{parent}{name}/texts/{prompt}.txt",
@@ -138,7 +139,7 @@ rule texts:
         records=[f"<results>/{{parent}}{{name}}/texts/{prompt}.json" for prompt in (*PROMPTS, *CONDENSED)],
         identity="<results>/.mirflow/describe/model.json",
         measured=[f"<results>/{{parent}}{{name}}/features/{name}.json" for name in MEASURED],
-        tokenizer=[TOKENIZER] if TOKENIZER else [],
+        tokenizer=TOKENIZER,
     output:
         "<results>/{parent}{name}/features/music_flamingo.json",
     log:

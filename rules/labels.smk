@@ -31,6 +31,7 @@ for network in sorted({heads.head_entry(name)["network"] for name in HEADS}):
             "../envs/base.yaml"
         resources:
             gpu=int(config["labels"]["device"] == "gpu"),
+            mem_mb=1500,  # of 20 minutes
         params:
             network=network,
             device=config["labels"]["device"],
@@ -58,6 +59,8 @@ for head in [head for head in heads.features() if head.name in HEADS]:
         priority: 40
         conda:
             "../envs/base.yaml"
+        resources:
+            mem_mb=500,
         params:
             head=head.name,
             version=head.version,

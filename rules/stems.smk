@@ -1,31 +1,81 @@
-# Needs:  full_mix.flac
+# Needs:  full_mix.flac; with stems.backend: demucs or roformer the files of a model
 # Makes:  the four stems at the mix's rate, channels and length, in one job, and stems.json, which says how.
 
-STEM_FORMAT = config["stems"]["format"]
+from mirflow import separators
 
+SEPARATION = config["stems"]
+STEM_FORMAT = SEPARATION["format"]
 
-rule stems:
-    input:
-        full_mix="<results>/{parent}{name}/full_mix.flac",
-    output:
-        drums=f"<results>/{{parent}}{{name}}/drums.{STEM_FORMAT}",
-        bass=f"<results>/{{parent}}{{name}}/bass.{STEM_FORMAT}",
-        other=f"<results>/{{parent}}{{name}}/other.{STEM_FORMAT}",
-        vocals=f"<results>/{{parent}}{{name}}/vocals.{STEM_FORMAT}",
-        record="<results>/{parent}{name}/stems.json",
-    log:
-        "<logs>/{parent}{name}/stems.log",
-    benchmark:
-        "<benchmarks>/{parent}{name}/stems.jsonl"
-    priority: 10
-    conda:
-        "../envs/base.yaml"
-    params:
-        backend=config["stems"]["backend"],
-        source=registry.module_identity("mirflow.stems"),
-        format=STEM_FORMAT,
-        bitrate=config["stems"]["bitrate"],
-    shell:
-        "mirflow stems {input.full_mix:q} -o {output.drums:q} {output.bass:q} {output.other:q} {output.vocals:q}"
-        " --record {output.record:q} --backend {params.backend} --format {params.format} --bitrate {params.bitrate}"
-        " 2> {log:q}"
+if SEPARATION["backend"] == "dsp":
+
+    rule stems:
+        input:
+            full_mix="<results>/{parent}{name}/full_mix.flac",
+        output:
+            drums=f"<results>/{{parent}}{{name}}/drums.{STEM_FORMAT}",
+            bass=f"<results>/{{parent}}{{name}}/bass.{STEM_FORMAT}",
+            other=f"<results>/{{parent}}{{name}}/other.{STEM_FORMAT}",
+            vocals=f"<results>/{{parent}}{{name}}/vocals.{STEM_FORMAT}",
+            record="<results>/{parent}{name}/stems.json",
+        log:
+            "<logs>/{parent}{name}/stems.log",
+        benchmark:
+            "<benchmarks>/{parent}{name}/stems.jsonl"
+        priority: 10
+        conda:
+            "../envs/base.yaml"
+        params:
+            backend="dsp",
+            source=registry.module_identity("mirflow.stems"),
+            format=STEM_FORMAT,
+            bitrate=SEPARATION["bitrate"],
+        shell:
+            "mirflow stems {input.full_mix:q} -o {output.drums:q} {output.bass:q} {output.other:q} {output.vocals:q}"
+            " --record {output.record:q} --backend {params.backend} --format {params.format} --bitrate {params.bitrate}"
+            " 2> {log:q}"
+
+else:
+    try:
+        SEPARATOR = separators.entry(SEPARATION["backend"], SEPARATION["model"])
+    except MirflowError as error:
+        raise WorkflowError(str(error))
+    SEPARATOR_THREADS = 4 if SEPARATION["device"] == "cpu" else 1
+
+    rule stems:
+        input:
+            full_mix="<results>/{parent}{name}/full_mix.flac",
+            model=models.path(SEPARATOR),
+        output:
+            drums=f"<results>/{{parent}}{{name}}/drums.{STEM_FORMAT}",
+            bass=f"<results>/{{parent}}{{name}}/bass.{STEM_FORMAT}",
+            other=f"<results>/{{parent}}{{name}}/other.{STEM_FORMAT}",
+            vocals=f"<results>/{{parent}}{{name}}/vocals.{STEM_FORMAT}",
+            record="<results>/{parent}{name}/stems.json",
+        log:
+            "<logs>/{parent}{name}/stems.log",
+        benchmark:
+            "<benchmarks>/{parent}{name}/stems.jsonl"
+        # Of its own among those that use the GPU, so that a run loads each model once: before what hears the mix alone,
+        # since more of the CPU's work waits for stems.
+        priority: 25
+        conda:
+            "../envs/models.yaml"
+        threads: SEPARATOR_THREADS
+        resources:
+            gpu=1,
+        params:
+            backend=SEPARATION["backend"],
+            entry=SEPARATOR,
+            about=json.dumps(models.entry(SEPARATOR)["separator"]),
+            model=models.identity(SEPARATOR),
+            device=SEPARATION["device"],
+            threads=SEPARATOR_THREADS,  # fewer, when Snakemake has fewer cores, would round the stems differently
+            running=" ".join(f"--{name} {SEPARATION[name]}" for name in separators.DEFAULTS),
+            source=separators.identity(SEPARATION["backend"]),
+            format=STEM_FORMAT,
+            bitrate=SEPARATION["bitrate"],
+        shell:
+            "mirflow --model stems {input.full_mix:q} -o {output.drums:q} {output.bass:q} {output.other:q}"
+            " {output.vocals:q} --record {output.record:q} --backend {params.backend} --model {input.model:q}"
+            " --entry {params.entry} --device {params.device} --threads {params.threads} {params.running}"
+            " --format {params.format} --bitrate {params.bitrate} 2> {log:q}"

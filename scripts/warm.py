@@ -6,23 +6,22 @@ Unix socket, waits, and exits with the command's status. The first client of a r
 of this is impossible, the command runs here, cold: warm is faster, never different.
 
 The environment says which run this is: MIRFLOW_RUN, the process that the worker lives for ("pid:start time"), or a
-cluster's job. Without either, and with MIRFLOW_WARM=0, everything is cold.
+cluster's job. Without either, and with MIRFLOW_WARM=0, everything is cold. MIRFLOW_SOCKET says where the worker of this
+run listens, so that not every job has to find out.
+
+One runs for every artifact: what is not needed to reach a worker that listens already is imported where it is used.
 
 ``warm.py --model COMMAND ...`` asks the model worker instead (mirflow/model_worker.py): one process for each GPU, which
 keeps the model that it loaded, and runs one command at a time.
 """
 
-import array
-import contextlib
-import fcntl
-import hashlib
-import json
 import os
-import signal
-import socket
-import stat
 import sys
-import tempfile
+
+try:
+    import _socket as socket  # what `socket` is made of; the whole takes longer to import than all the rest to do
+except ImportError:
+    import socket
 
 SCRIPTS = os.path.dirname(os.path.abspath(__file__))
 START_TIMEOUT = 120  # seconds for a worker to import everything; a slow network disk may take its time
@@ -40,7 +39,7 @@ def main(argv: list[str]) -> int:
     if run is None:
         return cold(argv)
     try:
-        connection = connect(socket_path(run, kind), run, kind)
+        connection = reach(os.environ.get("MIRFLOW_SOCKET"), kind) or connect(socket_path(run, kind), run, kind)
     except OSError:
         return cold(argv)
     try:
@@ -50,6 +49,8 @@ def main(argv: list[str]) -> int:
     if status is None:  # the worker is gone, and its child with it; what it wrote is complete or not there
         return cold(argv) if "=" in run or alive(run) else 1  # after the run nobody waits for the result
     if status < 0:
+        import signal
+
         name = signal.Signals(-status).name if -status in list(signal.Signals) else f"signal {-status}"
         print(f"mirflow: error: {argv[0] if argv else ''}: the process was killed by {name}", file=sys.stderr)
         return 128 - status
@@ -81,6 +82,28 @@ def start_time(pid: int) -> str:
         return ""
 
 
+def reach(path: str | None, kind: str) -> socket.socket | None:
+    """Connect to the worker that listens at a path that is known already, None when there is none."""
+    if not path or kind != "worker" or not private(os.path.dirname(path)):
+        return None
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(path)
+    except OSError:
+        connection.close()
+        return None
+    return connection
+
+
+def private(folder: str) -> bool:
+    """Whether a folder is there, belongs to this user, and nobody else may enter it."""
+    try:
+        status = os.lstat(folder)
+    except FileNotFoundError:
+        return False
+    return status.st_mode & 0o170077 == 0o040000 and status.st_uid == os.getuid()  # a directory, nothing for others
+
+
 def socket_path(run: str, kind: str = "worker") -> str:
     """Return where the worker of this run and this code listens, in a folder of this user alone.
 
@@ -88,24 +111,37 @@ def socket_path(run: str, kind: str = "worker") -> str:
     ------
     OSError : when the folder belongs to somebody else, or others may enter it
     """
+    import contextlib
+    import tempfile
+
     folder = os.path.join(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir(), f"mirflow-{os.getuid()}")
     with contextlib.suppress(FileExistsError):
         os.mkdir(folder, 0o700)
-    status = os.lstat(folder)
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+    if not private(folder):
         raise PermissionError(f"{folder} is not private")
-    which = f"{run}\0{sys.executable}\0{code_identity()}"
-    if kind != "worker":
-        which += f"\0{kind}\0{[os.environ.get(variable) for variable in DEVICES]}"
-    name = hashlib.sha256(which.encode(errors="surrogateescape")).hexdigest()[:16]
-    path = os.path.join(folder, name)
+    path = os.path.join(folder, socket_name(run, kind))
     if len(os.fsencode(path)) > MAX_SOCKET_PATH:
         raise OSError(f"{path} is too long for a socket")
     return path
 
 
+def socket_name(run: str, kind: str) -> str:
+    """Return the name of the socket of a run's worker, which holds a hash of the code.
+
+    A worker never answers for other code than what it was started for.
+    """
+    import hashlib
+
+    which = f"{run}\0{sys.executable}\0{code_identity()}"
+    if kind != "worker":
+        which += f"\0{kind}\0{[os.environ.get(variable) for variable in DEVICES]}"
+    return hashlib.sha256(which.encode(errors="surrogateescape")).hexdigest()[:16]
+
+
 def code_identity() -> str:
-    """Return a hash over names, sizes and times of the code: a worker never answers for code that changed since."""
+    """Return a hash over names, sizes and times of the code."""
+    import hashlib
+
     digest = hashlib.sha256()
     for folder, folders, files in os.walk(SCRIPTS):
         folders[:] = sorted(name for name in folders if name != "__pycache__")
@@ -120,6 +156,8 @@ def code_identity() -> str:
 
 def connect(path: str, run: str, kind: str = "worker") -> socket.socket:
     """Connect to the worker; start it when there is none."""
+    import fcntl
+
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.connect(path)
@@ -147,6 +185,7 @@ def start(path: str, run: str, kind: str) -> None:
     ------
     OSError : when it does not come up in time
     """
+    import contextlib
     import select
 
     readable, writable = os.pipe()
@@ -180,8 +219,11 @@ def start(path: str, run: str, kind: str) -> None:
 
 def ask(connection: socket.socket, argv: list[str]) -> int | None:
     """Hand `argv` to the worker; return the exit status (negative: a signal), None when the worker died."""
-    request = json.dumps({"argv": argv, "cwd": os.getcwd(), "env": dict(os.environ)}).encode()
-    descriptors = array.array("i", [1, 2])
+    # Each part ends with NUL, which none can hold: folder, number of arguments, arguments, environment.
+    environment = [os.fsencode(f"{name}={value}") for name, value in os.environ.items()]
+    parts = [os.fsencode(os.getcwd()), b"%d" % len(argv), *map(os.fsencode, argv), *environment]
+    request = b"".join(part + b"\0" for part in parts)
+    descriptors = b"".join(descriptor.to_bytes(4, sys.byteorder) for descriptor in (1, 2))
     header = len(request).to_bytes(4, "big")
     connection.sendmsg([header], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
     connection.sendall(request)

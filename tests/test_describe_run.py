@@ -10,7 +10,7 @@ import pytest
 
 import tiny_models
 from conftest import REPOSITORY, jobs, loop, run_snakemake, write
-from mirflow import registry
+from mirflow import models, registry
 from mirflow.describe import backends
 from mirflow.errors import MirflowError
 
@@ -28,9 +28,11 @@ def run(library: Path, results: Path, *arguments: str, **values) -> subprocess.C
     measure = values.pop("measure", ("loudness",))
     others = [name for name in registry.feature_names() if name not in measure]
     warm = values.pop("warm", True)
+    labels = {"backend": values.pop("labels", "none")}
     described = {"max_tokens": WORDS, "threads": 1, "device": "cpu", **values}
     file = library.parent / "settings.json"
-    file.write_text(json.dumps({"skip": others, "warm": warm, "describe": described}))
+    chosen = {"skip": others, "warm": warm, "models": str(library.parent / "models"), "labels": labels}
+    file.write_text(json.dumps({**chosen, "describe": described}))
     return run_snakemake(*arguments, "--configfile", str(file), library=library, results=results)
 
 
@@ -64,6 +66,13 @@ def test_one_job_a_text_and_only_the_prompts_that_are_listed(library, tmp_path):
     files |= {"backend": "gguf", "prompts": str(prompts)}
     planned = jobs(run(library, tmp_path / "out", "-n", measure=("tempo",), **files).stdout)
     assert (planned["describe"], planned["texts"], planned["feature_tempo"]) == (6, 3, 3)
+    prompts.write_text("describe: {one: {words: 'Is it {genres}?'}}")
+    refused = run(library, tmp_path / "out", "-n", **files)
+    assert (
+        refused.returncode != 0 and "{genres} needs essentia_genre, which this run does not measure" in refused.stdout
+    )
+    waited = run(library, tmp_path / "out", "-n", str(tmp_path / "out/a/texts/one.txt"), labels="essentia", **files)
+    assert jobs(waited.stdout)["feature_genre_discogs400"] == 1, waited.stdout
 
 
 @pytest.mark.parametrize(
@@ -72,11 +81,35 @@ def test_one_job_a_text_and_only_the_prompts_that_are_listed(library, tmp_path):
         ("gguf", "", "", "describe.model: the backend gguf needs it"),
         ("gguf", "m.gguf", "", "describe.projector: the backend gguf needs it"),
         ("transformers", "/nowhere", "", "/nowhere is no folder with a model in it"),
+        (
+            "gguf",
+            "music-flamingo-q6k",
+            "",
+            r"describe.model: .* no path, and no model .*did you mean music-flamingo-q6_k",
+        ),
     ],
 )
 def test_settings_that_are_not_enough_are_named(backend, model, projector, message):
     with pytest.raises(MirflowError, match=message):
-        backends.files(backend, model, projector)
+        backends.files(backend, *backends.pair(model, projector))
+
+
+def test_models_of_the_catalogue_are_fetched_by_name_and_checked(library, tmp_path):
+    described = {"backend": "gguf", "condense_model": "granite-4.0-h-tiny", "tokenizer": "t5-base"}
+    planned = jobs(run(library, tmp_path / "out", "-n", **described).stdout)  # describe.model has a default
+    assert {name for name in planned if name.startswith("model_file")} == {
+        "model_file_music_flamingo_hf_i1_Q6_K_gguf",
+        "model_file_music_flamingo_hf_mmproj_f16_gguf",
+        "model_file_granite_4_0_h_tiny_Q8_0_gguf",
+        "model_file_t5_base_tokenizer_json",
+    }
+
+
+def test_a_file_that_is_not_the_one_of_the_catalogue_describes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv(models.FOLDER, str(tmp_path))
+    (tmp_path / "t5-base.tokenizer.json").write_text("{}")
+    with pytest.raises(MirflowError, match=r"t5-base.tokenizer.json is not the file that belongs there"):
+        backends.identity("t5-base", backends.locate("t5-base", "describe.tokenizer"))
 
 
 def test_a_model_that_is_not_there_is_said_before_anything_runs(library, tmp_path):
@@ -89,12 +122,15 @@ def test_from_music_to_info(backend, library, tmp_path):
     if not here(*NEEDS[backend]):
         pytest.skip(f"{', '.join(NEEDS[backend])} not installed")
     if backend == "gguf":
-        model, projector = tiny_models.gguf_pair(tmp_path / "model")
+        model = "tiny"  # of the models' own catalogue
+        pair = tiny_models.gguf_pair(tmp_path / "models")
+        entry = {"purpose": "tests", "files": [{"name": file.name, "url": "https://nowhere.test"} for file in pair]}
+        (tmp_path / "models" / "models.yaml").write_text(json.dumps({"models": {model: entry}}))
     else:
-        model, projector = tiny_models.transformers_folder(tmp_path / "model"), ""
+        model = tiny_models.transformers_folder(tmp_path / "model")
     prompts = tmp_path / "prompts.yaml"
     prompts.write_text(json.dumps({"describe": {name: {"words": f"What of {name}?"} for name in FIVE}}))
-    chosen = {"backend": backend, "model": str(model), "projector": str(projector), "prompts": str(prompts)}
+    chosen = {"backend": backend, "model": str(model), "prompts": str(prompts)}
     warm, cold = tmp_path / "warm", tmp_path / "cold"
     done = run(library, warm, **chosen)
     assert done.returncode == 0, done.stdout

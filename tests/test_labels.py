@@ -3,6 +3,10 @@
 import hashlib
 import json
 import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,9 +14,10 @@ import yaml
 
 import tiny_graphs
 from conftest import jobs, loop, run_snakemake, write
-from mirflow import artifacts, models, networks, registry, tensorflow
+from mirflow import artifacts, audio, models, networks, registry, tensorflow
 from mirflow.__main__ import needs_own_process
 from mirflow.audio import Audio
+from mirflow.dsp import essentia_algorithms
 from mirflow.errors import MirflowError
 from mirflow.model_features import heads
 
@@ -21,6 +26,10 @@ RANDOM = np.random.default_rng(0)
 BANDS = RANDOM.normal(0, 0.2, (96, 4))
 WEIGHTS = RANDOM.normal(0, 1, (4, 3))
 ANIMALS = ["cat", "dog", "owl"]
+VGGISH = "model/vggish/embeddings"  # node of audioset-vggish-3 that its heads read
+
+
+TINY = ("animals", "creatures", "tags", "sizes", "judge")
 
 
 def catalogue(folder, **entries) -> None:
@@ -41,10 +50,18 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv(models.FOLDER, str(folder))
     tiny_graphs.network(folder / "ear.pb", BANDS, np.arange(4.0))
     tiny_graphs.network(folder / "judge.pb", np.zeros((96, 2)), np.array([0.0, np.log(3.0)]))
+    vggish = RANDOM.normal(0, 0.3, (64, 128))
+    tiny_graphs.network(folder / "audioset-vggish-3.pb", vggish, np.zeros(128), patch=96, embedding=VGGISH)
+    tiny_graphs.head(folder / "creatures.pb", RANDOM.normal(0, 1, (128, 3)), np.zeros(3))
     tiny_graphs.head(folder / "animals.pb", WEIGHTS, np.zeros(3))
     tiny_graphs.head(folder / "tags.pb", WEIGHTS, np.zeros(3), "Sigmoid")
     tiny_graphs.head(folder / "sizes.pb", WEIGHTS[:, :2], np.zeros(2))
-    for name, classes in (("animals", ANIMALS), ("tags", ANIMALS), ("sizes", ["large", "small"])):
+    for name, classes in (
+        ("animals", ANIMALS),
+        ("creatures", ANIMALS),
+        ("tags", ANIMALS),
+        ("sizes", ["large", "small"]),
+    ):
         (folder / f"{name}.json").write_text(json.dumps({"classes": classes}))
     musicnn = "TensorflowPredictMusiCNN"
     catalogue(
@@ -55,7 +72,17 @@ def folder(tmp_path, monkeypatch):
             "files": ["tags.pb", "tags.json"],
             "head": {"network": "ear", "output": "model/Sigmoid", "labels": "tiny_tags"},
         },
+        **{
+            "audioset-vggish": {
+                "files": ["audioset-vggish-3.pb"],
+                "network": {"algorithm": "TensorflowPredictVGGish", "output": VGGISH},
+            }
+        },
         sizes={"files": ["sizes.pb", "sizes.json"], "head": {"network": "ear", "keys": {"largeness": "large"}}},
+        creatures={
+            "files": ["creatures.pb", "creatures.json"],
+            "head": {"network": "audioset-vggish", "labels": "tiny_creatures"},
+        },
         judge={
             "files": ["judge.pb"],
             "network": {"algorithm": musicnn, "output": "model/Sigmoid"},
@@ -66,25 +93,122 @@ def folder(tmp_path, monkeypatch):
     models._entries.cache_clear()
 
 
+def one_liner(algorithm: str) -> Callable:
+    """Return Essentia's own class for an algorithm; with `essentia_algorithms` those of TensorFlow are left out."""
+    es = essentia_algorithms.standard()
+    return getattr(es, algorithm, None) or es._create_essentia_class(algorithm)
+
+
 def music(seconds: float, rate: int = RATE) -> Audio:
     return Audio(loop(seconds, rate).T.astype(np.float32), rate)
 
 
 def test_a_network_says_what_essentias_one_liner_says(folder):
-    import essentia.standard as es
-
     mix = music(8)
     mono = mix.samples.mean(axis=0)
     patches = networks.hear("ear", mix)
-    ear = es.TensorflowPredictMusiCNN(graphFilename=str(folder / "ear.pb"), output="model/dense/BiasAdd")
+    ear = one_liner("TensorflowPredictMusiCNN")(graphFilename=str(folder / "ear.pb"), output="model/dense/BiasAdd")
     np.testing.assert_array_equal(patches.output, ear(mono))
     assert len(patches.output) == 4
     assert np.ptp(patches.output, axis=0).max() > 0  # it does depend on the sound
-    classifier = es.TensorflowPredict2D(graphFilename=str(folder / "animals.pb"), output="model/Softmax")
+    classifier = one_liner("TensorflowPredict2D")(graphFilename=str(folder / "animals.pb"), output="model/Softmax")
     expected = classifier(patches.output).mean(axis=0)
     found = heads.measure("animals", patches)["_probabilities"]
     assert list(found) == ANIMALS
     np.testing.assert_allclose(list(found.values()), expected, rtol=1e-6)
+
+
+SIX = {"genre_discogs400": 400, "mtg_jamendo_moodtheme": 56, "mtg_jamendo_instrument": 40, "voice_instrumental": 2,
+       "danceability": 2, "tonal_atonal": 2}  # fmt: skip
+CLASSES = {"voice_instrumental": ["instrumental", "voice"], "danceability": ["danceable", "not_danceable"],
+           "tonal_atonal": ["atonal", "tonal"]}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def discogs(tmp_path_factory):
+    """A models' folder with what the catalogue says of discogs-effnet and its heads, but for the hashes.
+
+    Returns the folder, and per head its classes and weights [1280, class].
+    """
+    folder = tmp_path_factory.mktemp("discogs")
+    random = np.random.default_rng(5)
+    described = models._load(models.CATALOGUE)
+    own = {name: described[name] for name in ("discogs-effnet", *SIX)}
+    for entry in own.values():
+        for file in entry["files"]:
+            file.pop("size", None)
+            file.pop("sha256", None)
+    (folder / models.OWN_ENTRIES).write_text(yaml.safe_dump({"models": own}))
+    parts = {}
+    for name, count in SIX.items():
+        weights = random.normal(0, 0.05, (tiny_graphs.EMBEDDING, count))
+        classes = CLASSES.get(name, [f"{name} {number}" for number in range(count)])
+        graph, metadata = (folder / file["name"] for file in own[name]["files"])
+        if name == "genre_discogs400":
+            tiny_graphs.style_head(graph, weights)
+            tiny_graphs.effnet(folder / "discogs-effnet-bs64-1.pb", random.normal(0, 0.1, (96, 1280)), weights)
+        else:
+            tiny_graphs.head(graph, weights, np.zeros(count), "Softmax" if count == 2 else "Sigmoid")
+        metadata.write_text(json.dumps({"name": name, "classes": classes, "framework": "tensorflow"}))
+        parts[name] = classes, weights
+    return folder, parts
+
+
+@pytest.mark.parametrize("seconds", [1.2, 9, 65, 70])
+def test_discogs_effnet_hears_what_essentias_one_liner_hears(discogs, monkeypatch, seconds):
+    """Its graph takes 64 patches at a time, no fewer: 9 s are 8 of them, 65 s just 64, 70 s two batches."""
+    folder, _ = discogs
+    monkeypatch.setenv(models.FOLDER, str(folder))
+    mix = music(seconds)
+    found = networks.hear("discogs-effnet", mix).output
+    mono = mix.samples.mean(axis=0)
+    patch = tiny_graphs.PATCH * 256
+    theirs = one_liner("TensorflowPredictEffnetDiscogs")(
+        graphFilename=str(folder / "discogs-effnet-bs64-1.pb"), output="PartitionedCall:1"
+    )
+    if len(mono) < patch:
+        assert not len(theirs(mono))  # it drops what is no whole patch
+        mono = np.pad(mono, (0, patch - len(mono)))
+    np.testing.assert_array_equal(found, theirs(mono))
+    assert found.shape == (1 + max(0, len(mono) - patch) // (62 * 256), 1280)
+    assert not np.allclose(found[0], found[-1]) or len(found) == 1
+
+
+def test_six_heads_say_what_their_graphs_say_under_the_keys_that_users_know(discogs, monkeypatch):
+    folder, parts = discogs
+    monkeypatch.setenv(models.FOLDER, str(folder))
+    patches = networks.hear("discogs-effnet", music(5))
+    found, labels = {}, 0
+    for name, (classes, weights) in parts.items():
+        logits = patches.output @ weights
+        powers = np.exp(logits)
+        said = powers / powers.sum(axis=1, keepdims=True) if len(classes) == 2 else 1 / (1 + np.exp(-logits))
+        fragment = heads.measure(name, patches)
+        every = fragment["_probabilities"]
+        assert list(every) == classes
+        np.testing.assert_allclose(list(every.values()), said.mean(axis=0), atol=1e-5)
+        files = fragment["_provenance"]["model"]
+        assert files == {file: models.sha256(folder / file) for file in files} and len(files) == 3
+        labels += len(every) if len(classes) > 2 else 0
+        found |= {key: value for key, value in fragment.items() if not key.startswith("_")}
+        if len(classes) == 2:
+            found |= {f"expected {label}": p for label, p in every.items()}
+    assert labels == 496
+    for key, label in (("voice_probability", "voice"), ("instrumental_probability", "instrumental"),
+                       ("danceability", "danceable"), ("atonality", "atonal")):  # fmt: skip
+        assert found[key] == found[f"expected {label}"]
+    for key in ("essentia_genre", "essentia_mood", "essentia_instrument"):
+        likely = list(found[key].values())
+        assert len(likely) <= 10 and likely == sorted(likely, reverse=True) and likely[-1] >= 0.1
+
+
+def test_a_vggish_hears_what_essentias_one_liner_hears(folder):
+    """The names are those of Essentia's audioset-vggish-3 and of the heads for it."""
+    mix = music(6)
+    found = networks.hear("audioset-vggish", mix).output
+    theirs = one_liner("TensorflowPredictVGGish")(graphFilename=str(folder / "audioset-vggish-3.pb"), output=VGGISH)
+    np.testing.assert_array_equal(found, theirs(mix.samples.mean(axis=0)))
+    assert found.shape == (6, 128)
 
 
 def test_probabilities_are_those_of_the_graph_averaged_over_the_track(folder):
@@ -190,6 +314,30 @@ def test_wrong_files_are_refused_by_name(folder, tmp_path):
     assert "e.npz: not the output of a network" in message(networks.Patches.load, tmp_path / "e.npz")
 
 
+def test_without_what_tensorflow_wants_for_a_gpu_it_does_not_quietly_run_on_the_cpu(folder, monkeypatch):
+    monkeypatch.setattr(tensorflow, "GPU_LIBRARIES", ("libc.so.6", "libno-cuda.so.11.0"))
+    with pytest.raises(MirflowError, match=r"labels\.device is gpu, but .* does not find .*libno-cuda\.so\.11\.0;"):
+        networks.hear("ear", music(2), gpu=True)
+    monkeypatch.setattr(tensorflow, "GPU_LIBRARIES", ())
+    monkeypatch.setattr(tensorflow, "GPU_DRIVER", "libc.so.6")
+    monkeypatch.setattr(tensorflow.ctypes, "CDLL", lambda _: Driver)
+    with pytest.raises(MirflowError, match="does not find a GPU that works"):
+        tensorflow.check_gpu()
+
+
+class Driver:
+    """Of a machine that has one, but no card."""
+
+    @staticmethod
+    def cuInit(flags: int) -> int:
+        return 0 * flags
+
+    @staticmethod
+    def cuDeviceGetCount(count: object) -> int:
+        count._obj.value = 0
+        return 0
+
+
 def test_the_reader_of_graphs_sees_names_and_operations(folder):
     assert tensorflow.read(folder / "tags.pb")[0] == ("model/Placeholder", "Placeholder")
     assert tensorflow.read(folder / "tags.pb")[-1] == ("model/Sigmoid", "Sigmoid")
@@ -227,7 +375,7 @@ def test_a_track_is_heard_once_for_all_heads(folder, tmp_path):
     """Three heads, one embedding; a new head or another threshold does not hear the track again."""
     write(tmp_path / "music" / "a.wav", loop(4))
     write(tmp_path / "music" / "b.wav", 0 * loop(4))
-    others = [f.name for f in registry.all_features() if f.name not in ("animals", "tags", "sizes", "judge")]
+    others = [f.name for f in registry.all_features() if f.name not in TINY]
     settings = {
         "library": str(tmp_path / "music"),
         "results": str(tmp_path / "out"),
@@ -244,8 +392,26 @@ def test_a_track_is_heard_once_for_all_heads(folder, tmp_path):
     done = snakemake("-j", "8")
     assert done.returncode == 0, done.stdout
     made = jobs(done.stdout)
-    assert (made["embedding_ear"], made["feature_animals"], made["feature_sizes"]) == (2, 2, 2)
+    assert {rule: made[rule] for rule in made if rule.startswith(("embedding", "feature"))} == {
+        "embedding_ear": 2,
+        "embedding_audioset-vggish": 2,
+        "feature_animals": 2,
+        "feature_creatures": 2,
+        "feature_sizes": 2,
+    }
     content = artifacts.read_json(tmp_path / "out" / "a" / "a.INFO")
+    mix = audio.read(tmp_path / "out" / "a" / "full_mix.flac")
+    heard = {name: heads.measure(name, networks.hear(network, mix)) for name, network in
+             (("animals", "ear"), ("creatures", "audioset-vggish"))}  # fmt: skip
+    for name, fragment in heard.items():
+        written = artifacts.read_json(tmp_path / "out" / "a" / "features" / f"{name}.json")
+        assert list(written["_probabilities"]) == ANIMALS
+        assert written["_probabilities"] == pytest.approx(fragment["_probabilities"], rel=1e-6)
+        likely = content[f"tiny_{name}"]
+        assert likely == fragment[f"tiny_{name}"] == written[f"tiny_{name}"]
+        assert list(likely.values()) == sorted(likely.values(), reverse=True)
+        origin = content["_provenance"]["features"][name]["model"]
+        assert origin == {file: models.sha256(folder / file) for file in origin} and len(origin) == 3
     assert 0 <= content["largeness"] <= 1 and set(content["tiny_animals"]) <= set(ANIMALS)
     assert "_probabilities" not in content
     assert content["_provenance"]["features"]["animals"]["backend"] == "essentia-tensorflow"
@@ -256,15 +422,55 @@ def test_a_track_is_heard_once_for_all_heads(folder, tmp_path):
     assert "Nothing to be done" in snakemake("-n").stdout
     assert jobs(snakemake("-n", skip=others).stdout) == {"feature_tags": 2, "info": 2}
     threshold = {"labels": {"backend": "essentia", "threshold": 0.5}}
-    assert jobs(snakemake("-n", **threshold).stdout) == {"feature_animals": 2, "info": 2}
+    assert jobs(snakemake("-n", **threshold).stdout) == {"feature_animals": 2, "feature_creatures": 2, "info": 2}
+    assert "gpu=1" not in snakemake("-n", "--forcerun", "embedding_ear").stdout
+    gpu = snakemake("-n", labels={"backend": "essentia", "device": "gpu"}).stdout
+    assert "gpu=1" in gpu and jobs(gpu)["embedding_ear"] == 2
     optional = {"labels": {"backend": "essentia", "optional": ["judge"]}}
     assert jobs(snakemake("-n", **optional).stdout) == {"embedding_judge": 2, "feature_judge": 2, "info": 2}
 
 
-def test_tensorflow_never_runs_in_a_fork_of_the_warm_worker():
-    """There it waits for threads that were not copied; the worker gives these commands a process of their own."""
-    assert needs_own_process("embedding") and needs_own_process("head") and needs_own_process("audiobox")
-    assert not needs_own_process("info") and not needs_own_process("feature_tempo")
+FORK = """
+import os, sys
+import numpy as np
+from mirflow.dsp import essentia_algorithms
+from mirflow import networks
+from mirflow.audio import Audio
+
+essentia_algorithms.standard().RhythmExtractor2013()(np.ones(44100, np.float32))
+print(len(os.listdir("/proc/self/task")), flush=True)
+if os.fork() == 0:
+    heard = networks.hear("ear", Audio(np.ones((1, 48000), np.float32), 16000))
+    print(len(heard.output), flush=True)
+else:
+    print(os.wait()[1], flush=True)
+"""
+
+
+def test_a_fork_of_a_process_with_essentia_can_run_a_network(folder):
+    """The warm worker is such a process: with TensorFlow's threads in it, its children would wait for ever."""
+    one = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60, env=os.environ | one
+    )
+    assert done.stdout.split() == ["1", "1", "0"], done.stderr
+
+
+def test_a_network_leaves_a_fork_of_a_process_with_threads(monkeypatch):
+    monkeypatch.setattr(os, "getppid", os.getpid)
+    end = threading.Event()
+    other = threading.Thread(target=end.wait)
+    other.start()
+    try:
+        assert needs_own_process("embedding") and needs_own_process("head")
+        assert not needs_own_process("info") and not needs_own_process("feature_tempo")
+    finally:
+        end.set()
+        other.join()
+    with subprocess.Popen(["sleep", "9"]) as single:
+        monkeypatch.setattr(os, "getppid", lambda: single.pid)
+        assert not needs_own_process("embedding")
+        single.kill()
 
 
 @pytest.fixture(scope="module")
@@ -277,10 +483,6 @@ def trained(shared):
 
 def test_trained_graphs_give_what_essentias_one_liners_give(shared, trained, tmp_path, monkeypatch):
     """MusiCNN, a regression head on it, and TempoCNN; and jazz is jazz."""
-    import essentia.standard as es
-
-    from mirflow import audio
-
     monkeypatch.setenv(models.FOLDER, str(tmp_path))
     emotion = "emomusic-msd-musicnn-1.pb"
     for name, file in (("msd-musicnn-1.pb",) * 2, ("deeptemp-k16-3.pb", "deeptemp_k16.pb"), (emotion,) * 2):
@@ -298,14 +500,18 @@ def test_trained_graphs_give_what_essentias_one_liners_give(shared, trained, tmp
     clip = Audio(clip.samples[:, : 15 * clip.rate], clip.rate)
     mono = audio.resample(clip.mono(), clip.rate, RATE)
     heard = networks.hear("msd-musicnn", clip)
-    musicnn = es.TensorflowPredictMusiCNN(graphFilename=str(trained / "msd-musicnn-1.pb"), output="model/dense/BiasAdd")
+    musicnn = one_liner("TensorflowPredictMusiCNN")(
+        graphFilename=str(trained / "msd-musicnn-1.pb"), output="model/dense/BiasAdd"
+    )
     np.testing.assert_allclose(heard.output, musicnn(mono), atol=2e-5)  # other batches, other rounding
-    emotions = es.TensorflowPredict2D(graphFilename=str(trained / emotion), **nodes)(musicnn(mono)).mean(axis=0)
+    emotions = one_liner("TensorflowPredict2D")(graphFilename=str(trained / emotion), **nodes)(musicnn(mono)).mean(
+        axis=0
+    )
     fragment = heads.measure("emotion", heard)
     assert (fragment["valence"], fragment["arousal"]) == pytest.approx(tuple(emotions), rel=1e-5)
     tags = heads.measure("msd_tags", networks.hear("msd_tags", clip))["essentia_tags"]
     assert next(iter(tags)) == "jazz"
     slow = audio.resample(clip.mono(), clip.rate, 11025)
-    tempo, _, _ = es.TempoCNN(graphFilename=str(trained / "deeptemp_k16.pb"))(slow)
+    tempo, _, _ = one_liner("TempoCNN")(graphFilename=str(trained / "deeptemp_k16.pb"))(slow)
     assert heads.measure("bpm_tempocnn", networks.hear("bpm_tempocnn", clip))["bpm_tempocnn"] == tempo
     models._entries.cache_clear()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from mirflow import audio, stems
+from mirflow import audio, mp3, stems
 from mirflow.audio import Audio
 from mirflow.dsp import separation
 from mirflow.dsp.separation_layout import fold_down
@@ -152,12 +152,14 @@ def test_files_are_aligned_to_the_sample_and_true_in_level(tmp_path, format, cha
         assert (samples.shape, rate) == ((n, channels), RATE)
         if level:
             assert correlate(samples[:, 0], tone, method="fft").argmax() == n - 1
+            heard = np.vdot(samples[:, 0], tone) / np.vdot(tone, tone)
+            assert heard == pytest.approx(level, rel=5e-3)
             assert sdr(level * tone, samples[:, 0]) > 20
         else:
             assert not samples.any()
 
 
-@pytest.mark.parametrize("rate", stems.MPEG_RATES)
+@pytest.mark.parametrize("rate", mp3.RATES)
 def test_mp3_keeps_every_sample_at_every_rate(tmp_path, rate):
     n = rate // 2 + 1
     tone = (0.5 * np.sin(2 * np.pi * 300 * np.arange(n) / rate)).astype(np.float32)[None]

@@ -33,10 +33,15 @@ def names() -> list[str]:
 
 
 def needs_own_process(name: str) -> bool:
-    """Return whether a command must not run in a fork of a process with its libraries loaded (``OWN_PROCESS``)."""
+    """Return whether a command must leave this process, a fork, for one of its own.
+
+    That is when it uses a library that starts threads (``OWN_PROCESS``), and the process that was forked had threads: a
+    fork has only one of them, and the library might wait for another.
+    """
     if importlib.util.find_spec(f"mirflow.commands.{name}") is None:
         return False
-    return getattr(importlib.import_module(f"mirflow.commands.{name}"), "OWN_PROCESS", False)
+    has_threads = len(os.listdir(f"/proc/{os.getppid()}/task")) > 1
+    return has_threads and getattr(importlib.import_module(f"mirflow.commands.{name}"), "OWN_PROCESS", False)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mirflow import audio
+from mirflow import accelerator, audio
 from mirflow.audio import Audio
 from mirflow.beats import Activations
 from mirflow.errors import MirflowError
@@ -73,20 +73,8 @@ class Loaded:
 
     def close(self) -> None:
         """Free its memory."""
-        import torch
-
         self.network = None
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-
-
-def best_device(wanted: str) -> str:
-    """Return torch's name of the device: for "auto" the GPU (CUDA, ROCm or MPS) when there is one."""
-    import torch
-
-    if wanted != "auto":
-        return wanted
-    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        accelerator.release()
 
 
 def activations(full_mix: Audio, network: "torch.nn.Module") -> Activations:

@@ -136,6 +136,19 @@ _SCHEMA = {
                         "additionalProperties": False,
                         "properties": {"algorithm": _TEXT, "input": _TEXT, "output": _TEXT},
                     },
+                    "separator": {
+                        "type": "object",
+                        "required": ["backend"],
+                        "additionalProperties": False,
+                        "properties": {
+                            "backend": {"enum": ["demucs", "roformer"]},
+                            "weights": {
+                                "type": "array",
+                                "items": {"type": "array", "items": {"type": "number", "minimum": 0}},
+                            },
+                        },
+                        "dependentSchemas": {"weights": {"properties": {"backend": {"const": "demucs"}}}},
+                    },
                     "head": {
                         "type": "object",
                         "required": ["network"],

@@ -7,27 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from mirflow import artifacts
+from mirflow import artifacts, mp3
 from mirflow.audio import Audio, resample
 from mirflow.dsp import separation
 from mirflow.dsp.separation_layout import fold_down
 from mirflow.errors import MirflowError
 from mirflow.registry import STEMS
 
+FILES_VERSION = 1  # raise it when `write` makes other files of the same stems
 FORMATS = ("mp3", "flac", "wav", "ogg")
-MPEG_RATES = (
-    8000,
-    11025,
-    12000,
-    16000,
-    22050,
-    24000,
-    32000,
-    44100,
-    48000,
-)  # Hz, all that MPEG-1, 2 and 2.5 layer III have
-MP3_FRAME = 1152  # samples
-MP3_QUALITY = 7  # LAME's -q, of 0 (slowest) to 9: no worse than the default by SNR on music, and a third faster
 WRITE_BLOCK = 2**20  # samples a channel
 
 
@@ -65,7 +53,7 @@ def write(
 
     Notes
     -----
-    wav is 32-bit float, flac 24 bits. MP3 knows two channels and the rates `MPEG_RATES`: more channels are folded down
+    wav is 32-bit float, flac 24 bits. MP3 knows two channels and the rates `mp3.RATES`: more channels are folded down
     (`fold_down`), another rate becomes the next higher of them, or 48 kHz; length in seconds and alignment are kept.
     Equal stems give equal bytes: no time stamps, no random serial numbers.
 
@@ -86,7 +74,7 @@ def write(
 
     stems = {name: stems[name] for name in STEMS}
     if format == "mp3":
-        target = next((known for known in MPEG_RATES if known >= rate), MPEG_RATES[-1])
+        target = next((known for known in mp3.RATES if known >= rate), mp3.RATES[-1])
         for name in STEMS:  # one after the other, so that only one stem is in memory twice
             stems[name] = _at_rate(fold_down(stems[name]), rate, target)
         rate = target
@@ -127,17 +115,11 @@ def _encode(
 
         wavfile.write(path, rate, np.ascontiguousarray(samples.T, dtype=np.float32))
         return
-    if format == "mp3" and samples.shape[1] >= MP3_FRAME:
-        _encode_mp3(path, samples, rate, gain, bitrate)
+    if format == "mp3":
+        path.write_bytes(mp3.encode(samples * gain, rate, bitrate))
         return
     options = {
         "flac": {"format": "FLAC", "subtype": "PCM_24"},
-        "mp3": {
-            "format": "MP3",
-            "subtype": "MPEG_LAYER_III",
-            "bitrate_mode": "CONSTANT",
-            "compression_level": _mp3_compression(bitrate, rate),
-        },
         "ogg": {"format": "OGG", "subtype": "VORBIS", "compression_level": _vorbis_compression(bitrate)},
     }[format]
     try:
@@ -150,33 +132,6 @@ def _encode(
         ) from error
     if format == "ogg":
         path.write_bytes(with_serial_number(path.read_bytes(), 1))
-
-
-def _encode_mp3(path: Path, samples: np.ndarray, rate: int, gain: np.float32, bitrate: int) -> None:
-    """Write an MP3 file with LAME at `MP3_QUALITY`, which libsndfile does not let choose: a third less time.
-
-    The file's LAME tag says how much of it is the encoder's delay, so that decoders return exactly these samples. What
-    is shorter than a frame would come out longer: that is left to libsndfile.
-    """
-    import av
-
-    layout = "stereo" if len(samples) == 2 else "mono"
-    with av.open(str(path), "w", format="mp3") as file:
-        quality = {"compression_level": str(MP3_QUALITY)}
-        stream = file.add_stream("libmp3lame", rate=rate, layout=layout, options=quality)
-        stream.bit_rate = 1000 * min(max(bitrate, 8), 320 if rate >= 32000 else 160 if rate >= 16000 else 64)
-        for start in range(0, samples.shape[1], WRITE_BLOCK):
-            block = np.ascontiguousarray(samples[:, start : start + WRITE_BLOCK] * gain)
-            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
-            frame.sample_rate, frame.pts = rate, start
-            file.mux(stream.encode(frame))
-        file.mux(stream.encode(None))
-
-
-def _mp3_compression(bitrate: int, rate: int) -> float:
-    """Return libsndfile's 0..1 for a constant bitrate: linear between the ends that MPEG has at this rate."""
-    low, high = (32, 320) if rate >= 32000 else (8, 160) if rate >= 16000 else (8, 64)  # kbit/s
-    return (high - min(max(bitrate, low), high)) / (high - low)
 
 
 def _vorbis_compression(bitrate: int) -> float:

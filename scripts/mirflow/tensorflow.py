@@ -1,5 +1,6 @@
 """Running TensorFlow graphs through Essentia: quietly, on the job's threads, and only graphs that compute."""
 
+import ctypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,12 @@ import numpy as np
 from mirflow.errors import MirflowError
 
 PACKAGE = "essentia-tensorflow"
+
+# What TensorFlow 2.5, which is in that package, loads for a GPU. Where one is missing it runs on the CPU, and only its
+# log says so.
+GPU_DRIVER = "libcuda.so.1"
+GPU_LIBRARIES = ("libcudart.so.11.0", "libcublas.so.11", "libcublasLt.so.11", "libcufft.so.10", "libcurand.so.10",
+                 "libcusolver.so.11", "libcusparse.so.11", "libcudnn.so.8")  # fmt: skip
 
 # Operations that reach out of the graph: what a network never needs, and what would make its file a program. Parts of
 # the names of TensorFlow's kernels, since there are versions (SaveV2) and kinds (EagerPyFunc).
@@ -45,8 +52,8 @@ def run(
 ) -> np.ndarray:
     """Run one of Essentia's TensorFlow algorithms: samples or features in, the output node's values out.
 
-    The calling process must be no fork of one that has loaded TensorFlow: its threads would be missing, and it would
-    wait for them for ever (see `mirflow.worker`).
+    The calling process must be no fork of one that has run or merely made such an algorithm: TensorFlow's threads would
+    be missing, and it would wait for them for ever (see `mirflow.dsp.essentia_algorithms`).
 
     Parameters
     ----------
@@ -95,9 +102,34 @@ def _environment(gpu: bool) -> None:
     for pool in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ.setdefault(pool, os.environ.get("OMP_NUM_THREADS", "1"))
     if gpu:
+        check_gpu()
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # it would take the whole memory at once
     else:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+
+
+def check_gpu() -> None:
+    """Check that TensorFlow will find a GPU.
+
+    Raises
+    ------
+    MirflowError : it would not, naming what it lacks
+    """
+    missing = []
+    for library in (GPU_DRIVER, *GPU_LIBRARIES):
+        try:
+            ctypes.CDLL(library)
+        except OSError:
+            missing.append(library)
+    if not missing:
+        driver, count = ctypes.CDLL(GPU_DRIVER), ctypes.c_int()
+        if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0:
+            return
+        missing = ["a GPU that works"]
+    raise MirflowError(
+        f"labels.device is gpu, but {PACKAGE} needs CUDA 11.2 and cuDNN 8 and does not find {', '.join(missing)};"
+        " labels.device: cpu needs none of them"
+    )
 
 
 def _short(error: Exception) -> str:

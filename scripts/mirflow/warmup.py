@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mirflow import audio, beats, commands, full_mix, registry, stems
+from mirflow import audio, beats, commands, full_mix, models, registry, stems
 from mirflow.dsp import onsets
 
 RATE = 44100
@@ -23,6 +23,7 @@ def run() -> None:
     """
     for found in pkgutil.iter_modules(commands.__path__):
         _try(lambda name=found.name: importlib.import_module(f"mirflow.commands.{name}"))
+    _try(models.entries)
     noise = np.random.default_rng(0).standard_normal((int(SECONDS * RATE), 2)) * 0.1
     times = np.arange(0.0, SECONDS, 0.5)
     noise[(times * RATE).astype(int)] += 0.5

@@ -9,7 +9,6 @@ import array
 import contextlib
 import ctypes
 import gc
-import json
 import os
 import selectors
 import signal
@@ -21,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 # The client, scripts/warm.py: it cannot import the package, so the package imports it.
-from warm import alive, start_time
+from warm import alive, run_identity, socket_path, start_time
 
 IDLE = 600  # seconds without a request or a running child after which the worker ends
 IDLE_CLUSTER = 60  # the same inside a cluster's job, where no process is known to live as long as the job
@@ -227,24 +226,25 @@ def perform(request: bytes, descriptors: list[int], leave: Callable[[], None] = 
 
     Parameters
     ----------
-    request : JSON with ``argv``, ``cwd`` and ``env``
+    request : folder, arguments and environment, as ``warm.ask`` sends them
     descriptors : what becomes stdout and stderr
     leave : called when these are in place
     """
     try:
         for target, descriptor in zip((1, 2), descriptors, strict=True):
             os.dup2(descriptor, target)
-        asked = json.loads(request)
+        folder, count, *parts = request.split(b"\0")[:-1]
+        argv = [os.fsdecode(part) for part in parts[: int(count)]]
         leave()
-        os.environ.clear()
-        os.environ.update(asked["env"])
-        os.chdir(asked["cwd"])
+        os.environb.clear()
+        os.environb.update(dict(part.split(b"=", 1) for part in parts[int(count) :]))
+        os.chdir(folder)
         from mirflow.__main__ import main, needs_own_process
 
-        if asked["argv"] and needs_own_process(asked["argv"][0]):
+        if argv and needs_own_process(argv[0]):
             os.environ["PYTHONPATH"] = SCRIPTS
-            os.execv(sys.executable, [sys.executable, "-m", "mirflow", *asked["argv"]])
-        return main(asked["argv"])
+            os.execv(sys.executable, [sys.executable, "-m", "mirflow", *argv])
+        return main(argv)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:  # noqa: BLE001 - whatever it was, the log must hold it, and the worker go on
@@ -267,6 +267,10 @@ def announce(warm: bool) -> None:
     """Tell all commands that this process starts whether they may run warm, and how long their worker lives."""
     os.environ["MIRFLOW_RUN"] = identity()
     os.environ["MIRFLOW_WARM"] = str(int(warm and sys.platform == "linux"))
+    os.environ.pop("MIRFLOW_SOCKET", None)
+    if run := run_identity():
+        with contextlib.suppress(OSError):
+            os.environ["MIRFLOW_SOCKET"] = socket_path(run)
 
 
 def prepare() -> None:

@@ -4,7 +4,7 @@ import argparse
 import importlib.metadata
 from pathlib import Path
 
-from mirflow import artifacts, audio, beat_this, models, resident
+from mirflow import accelerator, artifacts, audio, beat_this, models, resident
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -12,7 +12,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("full_mix", type=Path)
     parser.add_argument("--model", type=Path, required=True, metavar="FILE", help="a checkpoint of Beat This")
     parser.add_argument("--entry", help="its name in config/models.yaml: the file is compared with the hash there")
-    parser.add_argument("--device", choices=("auto", "cpu"), default="auto", help="auto: the GPU when there is one")
+    parser.add_argument("--device", choices=accelerator.CHOICES, default="auto", help="auto: the GPU when there is one")
     parser.add_argument("-o", "--output", type=Path, required=True, help="activations to write (.npz)")
     parser.add_argument("--record", type=Path, help="JSON to write: what made them")
 
@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> None:
         found = [
             models.verify(file, at=checkpoint) for file in (models.files(arguments.entry) if arguments.entry else ())
         ]
-        network = beat_this.load(checkpoint, beat_this.best_device(arguments.device))
+        network = beat_this.load(checkpoint, accelerator.device(arguments.device))
         return beat_this.Loaded(network, sha256=found[0] if found else models.sha256(checkpoint))
 
     changed = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0

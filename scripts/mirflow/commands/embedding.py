@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mirflow import audio, networks
 
-OWN_PROCESS = True  # TensorFlow hangs in a fork of a process that has loaded it
+OWN_PROCESS = True  # TensorFlow hangs in a fork of a process with threads of its
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from mirflow import artifacts, networks
 from mirflow.model_features import heads
 
-OWN_PROCESS = True  # TensorFlow hangs in a fork of a process that has loaded it
+OWN_PROCESS = True  # TensorFlow hangs in a fork of a process with threads of its
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -1,12 +1,14 @@
 """Which backends there are, and which files a model consists of."""
 
-import hashlib
+import difflib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from mirflow import models
 from mirflow.describe.answer import Backend
 from mirflow.errors import MirflowError
 
@@ -63,6 +65,34 @@ BACKENDS: dict[str, Callable[[Model], Backend]] = {
 CHECKPOINT = (".safetensors", ".json", ".jinja", ".txt", ".model")  # suffixes of what a checkpoint's folder is read for
 
 
+def locate(chosen: str, setting: str) -> list[str]:
+    """Return the files that a setting names: those of an entry of config/models.yaml, or the path that it is.
+
+    Raises
+    ------
+    MirflowError : when it is neither; names the setting
+    """
+    if not chosen:
+        return []
+    if chosen in models.entries():
+        return models.path(chosen)
+    if os.sep not in chosen and not Path(chosen).suffix:
+        near = difflib.get_close_matches(chosen, models.entries(), n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise MirflowError(f"{setting}: {chosen!r} is no path, and no model in config/models.yaml{hint}")
+    return [str(Path(chosen).expanduser())]
+
+
+def pair(chosen: str, projector: str) -> tuple[str, str]:
+    """Return a model and its projector ("" when it has none), from the settings ``describe.model`` and ``.projector``.
+
+    An entry of config/models.yaml lists the model first, then the projector; the setting goes before it.
+    """
+    found = locate(chosen, "describe.model")
+    other = locate(projector, "describe.projector") or found[1:]
+    return next(iter(found), ""), next(iter(other), "")
+
+
 def files(backend: str, path: str, projector: str) -> list[Path]:
     """Return the files that a model consists of.
 
@@ -86,15 +116,19 @@ def files(backend: str, path: str, projector: str) -> list[Path]:
 
 
 def identity(name: str, paths: list[str | PathLike]) -> dict[str, Any]:
-    """Return which model it is: ``name``, and ``files``: file name → bytes and sha256, in the order given."""
+    """Return which model it is: ``name``, and ``files``: file name → bytes and sha256, in the order given.
+
+    Raises
+    ------
+    MirflowError : when a file cannot be read, or is not the one that config/models.yaml describes
+    """
+    catalogue = {models.folder() / file.name: file for file in models.files()}
     found: dict[str, dict] = {}
     for path in map(Path, paths):
-        digest = hashlib.sha256()
         try:
-            with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-                found[path.name] = {"bytes": path.stat().st_size, "sha256": digest.hexdigest()}
+            known = catalogue.get(path)
+            digest = models.verify(known, path) if known else models.sha256(path)
+            found[path.name] = {"bytes": path.stat().st_size, "sha256": digest}
         except OSError as error:
             raise MirflowError(f"{path}: cannot be read ({error.strerror})") from error
     return {"name": name, "files": found}

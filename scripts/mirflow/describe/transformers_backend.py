@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mirflow import accelerator
 from mirflow.describe.answer import QUESTION_TOKENS, Decoding, Raw
 from mirflow.describe.sound import RATE
 from mirflow.errors import MirflowError
@@ -30,6 +31,7 @@ def _packages():
     ------
     MirflowError : when they are not installed or do not load
     """
+    accelerator.prepare()
     try:
         import torch
         import transformers
@@ -51,9 +53,8 @@ class Transformers:
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
         self.torch.set_num_threads(threads)
-        gpu = device != "cpu" and self.torch.cuda.is_available()  # ROCm calls itself cuda, too
-        self.device = "cuda" if gpu else "cpu"
-        flash = gpu and importlib.util.find_spec("flash_attn") is not None
+        self.device = accelerator.device(device)
+        flash = self.device == "cuda" and importlib.util.find_spec("flash_attn") is not None
         self.attention = "flash_attention_2" if flash else "sdpa"
         self.encodings = 0
         self.model, self.processor = self._load()
@@ -125,7 +126,7 @@ class Transformers:
             with self.torch.inference_mode():
                 yield
         except self.torch.OutOfMemoryError as error:
-            self.torch.cuda.empty_cache()
+            accelerator.release()
             raise MirflowError(
                 f"{self.folder}: the GPU has too little memory ({str(error).splitlines()[0]})"
             ) from error
@@ -133,8 +134,7 @@ class Transformers:
     def close(self) -> None:
         """Free the memory."""
         self.model = self.cache = self.prefix = None
-        if self.device == "cuda":
-            self.torch.cuda.empty_cache()
+        accelerator.release()
 
     def hear(self, samples: np.ndarray, answer_tokens: int) -> None:
         """Encode a track: float32 [n] at 16 kHz, at least a second.

@@ -18,7 +18,7 @@ Mono is the case without any side. Surround sound is analysed folded down to ste
 
 import numpy as np
 
-from mirflow.dsp.separation_layout import fold_down
+from mirflow.dsp.separation_layout import fold_down, pairs
 
 VERSION = 1
 NAMES = ("drums", "bass", "other", "vocals")
@@ -110,7 +110,7 @@ def _separate_chunk(samples: np.ndarray, rate: int) -> dict[str, np.ndarray]:
     gains = stem_gains(mid_side, spectra, rate, hop)
 
     stems = {name: np.empty_like(samples) for name in gains}
-    for first, second in _pairs(channels):
+    for first, second in pairs(channels):
         members = [first] if second is None else [first, second]
         if channels > 2:
             pair = samples[members] / level
@@ -120,15 +120,6 @@ def _separate_chunk(samples: np.ndarray, rate: int) -> dict[str, np.ndarray]:
             part[members] = mid_and_side(np.stack(signals)) if len(signals) == 2 else signals[0]
             part[members] *= level
     return stems
-
-
-def _pairs(channels: int) -> list[tuple[int, int | None]]:
-    """Return which channels are left and right of each other; single ones with None."""
-    singles = {1: (0,), 3: (2,), 5: (2,), 6: (2, 3), 7: (2, 3, 4), 8: (2, 3)}.get(channels, ())
-    rest = [c for c in range(channels) if c not in singles]
-    pairs = list(zip(rest[0::2], rest[1::2], strict=False))
-    odd = rest[2 * len(pairs) :]
-    return pairs + [(c, None) for c in (*singles, *odd)]
 
 
 def mid_and_side(pair: np.ndarray) -> np.ndarray:

@@ -30,3 +30,12 @@ def fold_down(samples: np.ndarray) -> np.ndarray:
         return samples
     weights = np.array(DOWNMIX.get(channels) or [(_L, _R)[c % 2] for c in range(channels)], dtype=np.float32)
     return weights.T @ samples
+
+
+def pairs(channels: int) -> list[tuple[int, int | None]]:
+    """Return which channels are left and right of each other; single ones with None."""
+    singles = {1: (0,), 3: (2,), 5: (2,), 6: (2, 3), 7: (2, 3, 4), 8: (2, 3)}.get(channels, ())
+    rest = [c for c in range(channels) if c not in singles]
+    pairs = list(zip(rest[0::2], rest[1::2], strict=False))
+    odd = rest[2 * len(pairs) :]
+    return pairs + [(c, None) for c in (*singles, *odd)]

@@ -3,22 +3,26 @@
 import importlib.metadata
 import json
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mirflow import models
+from mirflow import accelerator, models
 from mirflow.audio import Audio, resample
 from mirflow.errors import MirflowError
 from mirflow.registry import Feature, Field
+
+if TYPE_CHECKING:
+    import torch
 
 MODEL = "audiobox-aesthetics"
 PACKAGE = "audiobox_aesthetics"
 RATE = 16000  # Hz
 WINDOW = 10 * RATE  # samples; each is judged by itself
-SHORTEST = 1.0  # s
+SHORTEST = 1.0  # s; people judged clips of some seconds, and a click is no piece of music
 SILENCE = 1e-4  # of full scale (-80 dB): a window whose samples all lie below is not judged
-BATCH = 4  # windows at a time: 1.4 GB of memory in all, however long the track
+BATCH = 16  # windows at a time on a GPU; on a CPU one, where more take longer and 130 MB each
 
 AXES = {
     "CE": ("content_enjoyment", "how much listeners would enjoy it"),
@@ -49,48 +53,56 @@ def features() -> tuple[Feature, ...]:
     return (FEATURE,)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Loaded:
-    """The model, ready to judge; `files` are its files and their sha256."""
+    """The model, as `mirflow.resident` holds it.
 
-    network: Any
+    Attributes
+    ----------
+    transform : axis → mean and std of the scores that it was trained on; the network says how many std from the mean
+    device : torch's name of where it is
+    files : its files and their sha256
+    """
+
+    network: "torch.nn.Module | None"
     transform: dict[str, dict[str, float]]
     device: str
     files: dict[str, str]
 
+    def use_threads(self, number: int) -> None:
+        """Let it use so many threads of the CPU."""
+        import torch
+
+        torch.set_num_threads(number)
+
+    def close(self) -> None:
+        """Free its memory."""
+        self.network = None
+        accelerator.release()
+
 
 def load(device: str = "cpu") -> Loaded:
-    """Load the model from its files: weights in safetensors, which hold data only, and its configuration.
+    """Load the model from the files of its entry in the catalogue.
+
+    Those are either what the hub has, weights in safetensors and a configuration (.json), or the checkpoint (.pt) of
+    the authors' release. Nothing in them is executed, and nothing is fetched.
 
     Raises
     ------
     MirflowError : a file is missing, damaged or another one; a package is missing
     """
-    found = [(models.folder() / file.name, models.verify(file)) for file in models.files(MODEL)]
-    (weights, _), (configuration, _) = found
+    found = {models.folder() / file.name: models.verify(file) for file in models.files(MODEL)}
+    accelerator.prepare()
     try:
-        import torch
         from audiobox_aesthetics.model.aes import AesMultiOutput
-        from safetensors import SafetensorError
-        from safetensors.torch import load_model
     except ModuleNotFoundError as error:
         raise MirflowError(f"audiobox: the package {error.name} is missing; it is in envs/models.txt") from error
-    if device == "cuda" and not torch.cuda.is_available():
-        raise MirflowError("audiobox: aesthetics.device is gpu, but torch finds none")
-    try:
-        said = json.loads(configuration.read_text())
-        network = AesMultiOutput(**{key: said[key] for key in _ARGUMENTS if key in said})
-        scale = said["target_transform"]
-        transform = {axis: {part: float(scale[axis][part]) for part in ("mean", "std")} for axis in AXES}
-    except (ValueError, KeyError, TypeError) as error:
-        message = f"{configuration}: the configuration of AudioBox Aesthetics is expected ({error})"
-        raise MirflowError(message) from error
-    try:
-        load_model(network, weights, strict=True)
-    except (SafetensorError, RuntimeError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise MirflowError(f"{weights}: the weights of AudioBox Aesthetics are expected ({said})") from error
-    return Loaded(network.to(device).eval(), transform, device, {path.name: sha256 for path, sha256 in found})
+    by_kind = {path.suffix: path for path in found}
+    read = {(".json", ".safetensors"): _from_hub, (".pt",): _from_release}.get(tuple(sorted(by_kind)))
+    if read is None or len(found) != len(by_kind):
+        raise MirflowError(f"models.yaml: {MODEL}: a .safetensors and a .json file are expected, or one .pt file")
+    network, transform = read(AesMultiOutput, by_kind)
+    return Loaded(network.to(device).eval(), transform, device, {path.name: sha256 for path, sha256 in found.items()})
 
 
 # What of the configuration the network's constructor takes.
@@ -105,6 +117,48 @@ _ARGUMENTS = (
     "normalize_embed",
     "output_dim",
 )
+
+
+def _from_hub(network_class: type, files: dict[str, Path]) -> tuple["torch.nn.Module", dict]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_model
+
+    weights, configuration = files[".safetensors"], files[".json"]
+    try:
+        said = json.loads(configuration.read_text())
+        network, transform = _build(network_class, said, said["target_transform"])
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise _wrong(configuration, "configuration", error) from error
+    try:
+        load_model(network, weights, strict=True)
+    except (SafetensorError, RuntimeError) as error:
+        raise _wrong(weights, "weights", error) from error
+    return network, transform
+
+
+def _from_release(network_class: type, files: dict[str, Path]) -> tuple["torch.nn.Module", dict]:
+    import pickle
+
+    import torch
+
+    checkpoint = files[".pt"]
+    try:
+        said = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        network, transform = _build(network_class, said["model_cfg"], said["target_transform"])
+        network.load_state_dict({name.removeprefix("model."): value for name, value in said["state_dict"].items()})
+    except (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
+        raise _wrong(checkpoint, "checkpoint", error) from error
+    return network, transform
+
+
+def _build(network_class: type, configuration: dict, transform: dict) -> tuple["torch.nn.Module", dict]:
+    network = network_class(**{key: configuration[key] for key in _ARGUMENTS if key in configuration})
+    return network, {axis: {part: float(transform[axis][part]) for part in ("mean", "std")} for axis in AXES}
+
+
+def _wrong(path: Path, what: str, error: Exception) -> MirflowError:
+    said = " ".join(str(error).split())[:200]
+    return MirflowError(f"{path}: {what} of AudioBox Aesthetics expected ({said})")
 
 
 def measure(full_mix: Audio, model: Loaded) -> dict[str, float | None]:
@@ -128,10 +182,11 @@ def measure(full_mix: Audio, model: Loaded) -> dict[str, float | None]:
     lengths = np.array([len(window) for window in windows])
     scores: dict[str, list[float]] = {axis: [] for axis in AXES}
     with torch.inference_mode():
-        for first in range(0, len(windows), BATCH):
-            part = windows[first : first + BATCH]
+        size = 1 if model.device == "cpu" else BATCH
+        for first in range(0, len(windows), size):
+            part = windows[first : first + size]
             sound = np.stack([np.pad(window, (0, WINDOW - len(window))) for window in part])
-            filled = np.arange(WINDOW) < lengths[first : first + BATCH, None]
+            filled = np.arange(WINDOW) < lengths[first : first + size, None]
             batch = {"wav": torch.from_numpy(sound)[:, None], "mask": torch.from_numpy(filled)[:, None]}
             said = model.network({key: value.to(model.device) for key, value in batch.items()})
             for axis in AXES:

@@ -1,0 +1,114 @@
+"""Backend `demucs`: Hybrid Transformer Demucs (Rouard, Massa & Défossez 2023), from local files.
+
+A model is one safetensors file of Demucs 4.1, or a bag of several, whose sources are averaged with weights.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import TYPE_CHECKING
+
+from mirflow.errors import MirflowError
+from mirflow.separators import fold
+
+if TYPE_CHECKING:
+    import torch
+
+PACKAGE = "demucs"
+
+# What a file may be made of: its metadata can name anything in any module, and Demucs itself would import and call it.
+CLASSES = ("demucs.htdemucs.HTDemucs", "demucs.hdemucs.HDemucs")
+
+
+@dataclass
+class Demucs:
+    """A network or a bag of them, as `mirflow.separators.separate` runs it."""
+
+    network: "torch.nn.Module"
+    sources: tuple[str, ...]
+    rate: int
+    channels: int
+    segment: int
+    device: str
+
+    def forward(self, sound: "torch.Tensor") -> "torch.Tensor":
+        """Separate float32 [channel, segment] into [source, channel, segment]."""
+        from demucs.apply import apply_model
+
+        return apply_model(self.network, sound[None], shifts=0, split=False, device=self.device)[0]
+
+
+def load(
+    files: Sequence[str | PathLike],
+    device: str,
+    segment: float = 0.0,
+    weights: Sequence[Sequence[float]] | None = None,
+) -> Demucs:
+    """Load a model; nothing in its files is executed.
+
+    Parameters
+    ----------
+    segment : seconds that the network hears at once, at most as many as it was trained on; 0 means these
+    weights : [file][source] of a bag; None is a plain mean
+
+    Raises
+    ------
+    MirflowError : a file is no such model, the files are no bag, or the segment is too long, naming the file
+    """
+    from demucs.apply import BagOfModels
+
+    networks = [_load(file) for file in files]
+    first = networks[0]
+    sources = tuple(first.sources)
+    try:
+        fold(sources)
+    except MirflowError as error:
+        raise MirflowError(f"{files[0]}: {error}") from error
+    for file, network in zip(files, networks, strict=True):
+        if (tuple(network.sources), network.samplerate, network.audio_channels) != (
+            sources,
+            first.samplerate,
+            first.audio_channels,
+        ):
+            raise MirflowError(f"{file}: separates {', '.join(network.sources)}, unlike {files[0]}: these are no bag")
+        own = float(network.segment)
+        if segment and not 1 <= segment <= own:
+            raise MirflowError(f"{file}: hears between 1 and {own:g} s at once, not stems.segment: {segment:g}")
+        if segment:
+            network.segment = segment
+        for module in network.modules():  # one of the tricks of training that would make two runs differ
+            if hasattr(module, "sin_random_shift"):
+                module.sin_random_shift = 0
+    if weights is not None and (len(weights) != len(files) or any(len(row) != len(sources) for row in weights)):
+        raise MirflowError(f"{files[0]}: the bag's weights must be {len(files)} x {len(sources)}, [file][source]")
+    whole = first if len(networks) == 1 else BagOfModels(networks, weights)
+    return Demucs(
+        network=whole.to(device).eval(),
+        sources=sources,
+        rate=first.samplerate,
+        channels=first.audio_channels,
+        segment=int(min(float(network.segment) for network in networks) * first.samplerate),
+        device=device,
+    )
+
+
+def _load(file: str | PathLike) -> "torch.nn.Module":
+    import json
+
+    from demucs.hf import load_safetensors_model
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(file), framework="pt") as stored:
+            about = stored.metadata() or {}
+        made_of = about["klass"]
+        if made_of not in CLASSES:
+            raise MirflowError(f"{file}: refused, since it is to be made of {made_of}, not of {' or '.join(CLASSES)}")
+        if "structure" in about:
+            raise MirflowError(f"{file}: refused, since its weights are packed (diffq), and unpacking could run code")
+        if not isinstance(json.loads(about["kwargs"]), dict) or not isinstance(json.loads(about["args"]), list):
+            raise ValueError("its arguments are no list and no object")
+        return load_safetensors_model(file)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, AssertionError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise MirflowError(f"{file}: not a model of Demucs 4.1 ({reason})") from error

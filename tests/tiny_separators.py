@@ -1,0 +1,90 @@
+"""Separators with random weights in the real architectures and the real files' formats, made in no time."""
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+SOURCES = ("drums", "bass", "other", "vocals")
+DEMUCS = {"channels": 8, "depth": 3, "nfft": 512, "bottom_channels": 16, "t_layers": 3, "t_heads": 2}
+ROFORMER = {
+    "dim": 16,
+    "depth": 1,
+    "stereo": True,
+    "time_transformer_depth": 1,
+    "freq_transformer_depth": 1,
+    "dim_head": 8,
+    "heads": 2,
+    "attn_dropout": 0.1,
+    "ff_dropout": 0.1,
+    "flash_attn": False,
+    "stft_n_fft": 512,
+    "stft_hop_length": 128,
+    "stft_win_length": 512,
+    "stft_normalized": False,
+    "mask_estimator_depth": 2,
+    "multi_stft_resolutions_window_sizes": (512, 256),
+    "use_torch_checkpoint": False,
+    "skip_connection": False,
+}
+BANDS = {"freqs_per_bands": (2,) * 16 + (9,) * 25}
+MEL_BANDS = {"num_bands": 12, "sample_rate": 44100, "dim_freqs_in": 257}
+
+
+def demucs(path: Path, seed: int = 0, sources: tuple[str, ...] = SOURCES, **changed: object) -> Path:
+    """Write an HTDemucs that hears one second, as Demucs 4.1 publishes its own: class and arguments in the metadata."""
+    import torch
+    from demucs.htdemucs import HTDemucs
+    from safetensors.torch import save_file
+
+    torch.manual_seed(seed)
+    arguments = {**DEMUCS, "segment": Fraction(1), **changed}
+    network = HTDemucs(list(sources), **arguments)
+    with torch.no_grad():
+        for name, weights in network.named_parameters():
+            if "gamma" in name or "scale" in name:  # the real ones have learnt to use their attention
+                weights.fill_(0.5)
+    encoded = {
+        key: {"_type": "fraction", "numerator": value.numerator, "denominator": value.denominator}
+        if isinstance(value, Fraction)
+        else value
+        for key, value in arguments.items()
+    }
+    about = {
+        "klass": "demucs.htdemucs.HTDemucs",
+        "args": json.dumps([list(sources)]),
+        "kwargs": json.dumps(encoded),
+    }
+    state = {name: value.half().contiguous() for name, value in network.state_dict().items()}
+    save_file(state, path, metadata=about)
+    return path
+
+
+def roformer(
+    folder: Path,
+    seed: int = 0,
+    sources: tuple[str, ...] = SOURCES,
+    kind: str = "bs",
+    name: str = "model",
+    **changed: object,
+) -> tuple[Path, Path]:
+    """Write a RoFormer ("bs" or "mel") that hears 0.5 s: a checkpoint, and a configuration with tuples in it."""
+    import torch
+    import yaml
+    from audio_separator.separator.uvr_lib_v5.roformer.bs_roformer import BSRoformer
+    from audio_separator.separator.uvr_lib_v5.roformer.mel_band_roformer import MelBandRoformer
+
+    torch.manual_seed(seed)
+    model = {**ROFORMER, **(BANDS if kind == "bs" else MEL_BANDS), "num_stems": len(sources)}
+    network = (BSRoformer if kind == "bs" else MelBandRoformer)(**model)
+    training = {"instruments": list(sources), "target_instrument": None, "use_amp": True}
+    content = {
+        "audio": {"chunk_size": 22050, "sample_rate": 44100, "num_channels": 2},
+        "model": model | changed.pop("model", {}),
+        "training": training | changed.pop("training", {}),
+        "inference": {"dim_t": 801, "num_overlap": 2},
+        **changed,
+    }
+    checkpoint, configuration = folder / f"{name}.ckpt", folder / f"{name}.yaml"
+    torch.save(network.state_dict(), checkpoint)
+    configuration.write_text(yaml.dump(content))  # with !!python/tuple, as trainers write it
+    return checkpoint, configuration
