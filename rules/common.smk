@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import sys
+import time
 
 from snakemake.logging import logger
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
@@ -50,7 +51,7 @@ PYTHON = "python" if CONDA else shlex.quote(sys.executable)
 # process (see scripts/warm.py).
 CLIENT = f"{PYTHON} -I -S {shlex.quote(SCRIPTS)}/warm.py".replace("{", "{{").replace("}", "}}")
 shell.prefix(f'set -euo pipefail; mirflow() {{{{ {CLIENT} "$@"; }}}}; ')
-worker.announce(config["warm"])
+worker.announce(config["warm"], inner=not workflow.is_main_process)
 
 
 def known(wildcards):
@@ -60,13 +61,27 @@ def known(wildcards):
     return LIBRARY.tracks[track]
 
 
+def comparable(path):
+    """Whether Snakemake can take a file as an input: it reads no name as a pattern, wants it to be there while it plans,
+    and lets a job fail whose input comes from the future (a clock that went wrong, here or where the file was made)."""
+    try:
+        times = path.lstat().st_mtime, path.stat().st_mtime
+    except OSError:  # its own job will say so
+        return False
+    return max(times) <= time.time() and not library.reads_as_pattern(path)
+
+
 def source(wildcards):
-    """The source of a track as an input; nothing where Snakemake would read its name as a pattern (see `stamp`)."""
+    """The source of a track as an input, where it can be one (see `stamp`)."""
     path = known(wildcards)
-    return [] if library.reads_as_pattern(path) else str(path)
+    return str(path) if comparable(path) else []
 
 
 def stamp(wildcards):
-    """Size and time of change of a source that cannot be an input: a changed one is made again all the same."""
+    """Size of a source, and time of change where it is no input: what differs, older or not, is made again."""
     path = known(wildcards)
-    return f"{path.stat().st_size} {path.stat().st_mtime_ns}" if library.reads_as_pattern(path) else ""
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
+    return f"{status.st_size}" if comparable(path) else f"{status.st_size} {status.st_mtime_ns}"

@@ -39,6 +39,7 @@ def start(results: str, library: Library) -> None:
     try:
         claim(results)
         artifacts.remove_unfinished(results)
+        artifacts.out_of_the_future(results)
         _write_library(results, library)
     except OSError as error:
         raise MirflowError(f"{results}: cannot be written ({error.strerror or error})") from error
