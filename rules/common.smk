@@ -1,11 +1,13 @@
 # What all rule files use - settings, where things lie, and how a command is called.
 
 import json
+import os
 import re
 import shlex
 import sys
 import time
 
+from snakemake.io import IOFile
 from snakemake.logging import logger
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
@@ -21,6 +23,7 @@ models.use(str(config["models"]))
 try:
     settings.read(config)
     settings.check(config)
+    settings.share(config)
     RESULTS = settings.directory(config["results"], name="results")
     MODELS = settings.directory(config["models"], name="models")
     LIBRARY = library.scan(settings.path(config["library"]), exclude=RESULTS)
@@ -61,27 +64,28 @@ def known(wildcards):
     return LIBRARY.tracks[track]
 
 
-def comparable(path):
-    """Whether Snakemake can take a file as an input: it reads no name as a pattern, wants it to be there while it plans,
-    and lets a job fail whose input comes from the future (a clock that went wrong, here or where the file was made)."""
-    try:
-        times = path.lstat().st_mtime, path.stat().st_mtime
-    except OSError:  # its own job will say so
-        return False
-    return max(times) <= time.time() and not library.reads_as_pattern(path)
-
-
 def source(wildcards):
-    """The source of a track as an input, where it can be one (see `stamp`)."""
+    """The source of a track as an input, only where nothing else can tell that it has changed (see `stamp`).
+
+    For an input that is gone, may not be read, or comes from the future, Snakemake gives up the whole run, and not just
+    the track. What it has recorded of a job must stay as it is, or the job would be out of date.
+    """
     path = known(wildcards)
-    return str(path) if comparable(path) else []
+    full_mix = f"{RESULTS}/{wildcards.parent}{wildcards.name}/full_mix.flac"
+    recorded = workflow.persistence.input(IOFile(full_mix))
+    try:
+        changed = os.path.getmtime(path)
+        wanted = str(path) in recorded if recorded is not None else changed > os.path.getmtime(full_mix)
+    except OSError:
+        return []
+    usable = changed <= time.time() and os.access(path, os.R_OK) and not library.reads_as_pattern(path)
+    return str(path) if wanted and usable else []
 
 
 def stamp(wildcards):
-    """Size of a source, and time of change where it is no input: what differs, older or not, is made again."""
-    path = known(wildcards)
+    """Size and time of change of a source, the latter as exactly as all file systems keep it: to two seconds."""
     try:
-        status = path.stat()
-    except OSError:
+        status = os.stat(known(wildcards))
+    except OSError:  # its own job will say so
         return ""
-    return f"{status.st_size}" if comparable(path) else f"{status.st_size} {status.st_mtime_ns}"
+    return f"{status.st_size} {int(status.st_mtime) // 2 * 2}"

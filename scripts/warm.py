@@ -43,13 +43,10 @@ def main(argv: list[str]) -> int:
         return cold(argv)
     try:
         connection = connect(socket_path(run, kind), run, kind)
-    except OSError:
-        return cold(argv)
-    try:
         status = ask(connection, argv)
     except OSError:
         status = None
-    if status is None:  # the worker is gone, and its child with it; what it wrote is complete or not there
+    if status is None:  # no worker, or it is gone, and its child with it; what that wrote is complete or not there
         return cold(argv) if "=" in run or alive(run) else 1  # after the run nobody waits for the result
     if status < 0:
         name = signal.Signals(-status).name if -status in list(signal.Signals) else f"signal {-status}"
