@@ -6,7 +6,7 @@ Unix socket, waits, and exits with the command's status. The first client of a r
 of this is impossible, the command runs here, cold: warm is faster, never different.
 
 The environment says which run this is: MIRFLOW_RUN, the process that the worker lives for ("pid:start time"), or a
-cluster's job. Without either, and with MIRFLOW_WARM=0, everything is cold.
+cluster's job ("SLURM_JOB_ID=17"; see mirflow.worker.announce). Without it, and with MIRFLOW_WARM=0, all is cold.
 
 ``warm.py --model COMMAND ...`` asks the model worker instead (mirflow/model_worker.py): one process for each GPU, which
 keeps the model that it loaded, and runs one command at a time.
@@ -21,12 +21,14 @@ import os
 import signal
 import socket
 import stat
+import struct
 import sys
 import tempfile
+import time
 
 SCRIPTS = os.path.dirname(os.path.abspath(__file__))
 START_TIMEOUT = 120  # seconds for a worker to import everything; a slow network disk may take its time
-CLUSTER_JOBS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
+COLD = 5  # times as long as a worker took that did not come up, nobody tries again to start it
 MAX_SOCKET_PATH = 100  # bytes; the kernel allows 107
 DEVICES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 
@@ -41,13 +43,10 @@ def main(argv: list[str]) -> int:
         return cold(argv)
     try:
         connection = connect(socket_path(run, kind), run, kind)
-    except OSError:
-        return cold(argv)
-    try:
         status = ask(connection, argv)
     except OSError:
         status = None
-    if status is None:  # the worker is gone, and its child with it; what it wrote is complete or not there
+    if status is None:  # no worker, or it is gone, and its child with it; what that wrote is complete or not there
         return cold(argv) if "=" in run or alive(run) else 1  # after the run nobody waits for the result
     if status < 0:
         name = signal.Signals(-status).name if -status in list(signal.Signals) else f"signal {-status}"
@@ -58,27 +57,23 @@ def main(argv: list[str]) -> int:
 
 def run_identity() -> str | None:
     """Return what the worker is tied to, or None when it should not be used."""
-    if os.environ.get("MIRFLOW_WARM") == "0":
-        return None
-    for variable in CLUSTER_JOBS:
-        if os.environ.get(variable):
-            return f"{variable}={os.environ[variable]}"
-    return os.environ.get("MIRFLOW_RUN")
+    return os.environ.get("MIRFLOW_RUN") if os.environ.get("MIRFLOW_WARM") != "0" else None
 
 
 def alive(run: str) -> bool:
     """Whether the process "pid:start time" still runs; a later process with its number does not count."""
     pid, _, began = run.partition(":")
-    return start_time(int(pid)) == began
+    return bool(began) and start_time(pid) == began
 
 
-def start_time(pid: int) -> str:
-    """Return when a process started, in the kernel's ticks, or "" when there is none."""
+def start_time(pid: int | str) -> str:
+    """Return when a process started, in the kernel's ticks, or "" when there is none, or only its exit status."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[19].decode()
-    except (FileNotFoundError, ProcessLookupError):
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
         return ""
+    return "" if fields[0] in (b"Z", b"X") else fields[19].decode()
 
 
 def socket_path(run: str, kind: str = "worker") -> str:
@@ -86,22 +81,41 @@ def socket_path(run: str, kind: str = "worker") -> str:
 
     Raises
     ------
-    OSError : when the folder belongs to somebody else, or others may enter it
+    OSError : when there is no folder that is private and short enough for the path of a socket
     """
-    folder = os.path.join(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir(), f"mirflow-{os.getuid()}")
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(folder, 0o700)
-    status = os.lstat(folder)
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
-        raise PermissionError(f"{folder} is not private")
-    which = f"{run}\0{sys.executable}\0{code_identity()}"
+    which = f"{os.uname().nodename}\0{run}\0{sys.executable}\0{code_identity()}"  # temporary folders may be shared
     if kind != "worker":
         which += f"\0{kind}\0{[os.environ.get(variable) for variable in DEVICES]}"
     name = hashlib.sha256(which.encode(errors="surrogateescape")).hexdigest()[:16]
-    path = os.path.join(folder, name)
-    if len(os.fsencode(path)) > MAX_SOCKET_PATH:
-        raise OSError(f"{path} is too long for a socket")
-    return path
+    reason: OSError | None = None
+    # The session's folder is gone after a logout, and either of the first two may be too deep.
+    for parent in dict.fromkeys((os.environ.get("XDG_RUNTIME_DIR") or "", tempfile.gettempdir(), "/tmp")):
+        try:
+            return os.path.join(private_folder(parent), name)
+        except OSError as error:
+            reason = error
+    raise reason or FileNotFoundError("no folder for temporary files")
+
+
+def private_folder(parent: str) -> str:
+    """Return the folder in `parent` that this user alone may enter; make it if it is not there.
+
+    Raises
+    ------
+    OSError : it cannot be made, belongs to somebody else, others may enter or replace it, or its name is too long
+    """
+    folder = os.path.join(parent, f"mirflow-{os.getuid()}")
+    if not os.path.isabs(folder) or len(os.fsencode(folder)) + 17 > MAX_SOCKET_PATH:
+        raise OSError(f"{folder} is no place for a socket")
+    outside = os.stat(parent)
+    if outside.st_uid not in (0, os.getuid()) or (outside.st_mode & 0o022 and not outside.st_mode & stat.S_ISVTX):
+        raise PermissionError(f"{parent} is not safe: others may rename what is in it")
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder, 0o700)
+    status = os.lstat(folder)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o777 != 0o700:
+        raise PermissionError(f"{folder} is not private")
+    return folder
 
 
 def code_identity() -> str:
@@ -119,25 +133,54 @@ def code_identity() -> str:
 
 
 def connect(path: str, run: str, kind: str = "worker") -> socket.socket:
-    """Connect to the worker; start it when there is none."""
+    """Connect to the worker; start it when there is none.
+
+    Raises
+    ------
+    OSError : there is none and it does not come up, or did not lately
+    """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    if not reached(connection, path):
+        # One client starts it; the others wait here, and find it running. (The lock is on one byte of the file, so that
+        # different workers are started side by side.)
+        locks = os.open(os.path.join(os.path.dirname(path), "lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.lockf(locks, fcntl.LOCK_EX, 1, int(os.path.basename(path), 16) >> 2)
+            if not reached(connection, path):
+                if 0 < cold_for(f"{path}.cold") <= COLD * START_TIMEOUT:
+                    raise OSError("the worker did not start lately")
+                began = time.monotonic()
+                try:
+                    start(path, run, kind)
+                    connection.connect(path)
+                except OSError:
+                    until = time.time() + COLD * (time.monotonic() - began)
+                    with open(f"{path}.cold", "w") as note:
+                        os.utime(note.fileno(), (until, until))
+                    raise
+        finally:
+            os.close(locks)
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    if struct.unpack("3i", credentials)[1] != os.getuid():  # it would learn the environment
+        raise PermissionError(f"{path} belongs to somebody else")
+    return connection
+
+
+def reached(connection: socket.socket, path: str) -> bool:
+    """Connect to a socket; return whether anybody listens there."""
     try:
         connection.connect(path)
-        return connection
     except (FileNotFoundError, ConnectionRefusedError):
-        pass
-    # One client starts it; the others wait here, and find it running.
-    folder = os.open(os.path.dirname(path), os.O_RDONLY)
+        return False
+    return True
+
+
+def cold_for(note: str) -> float:
+    """Return for how many seconds more no worker shall be started, by the time of the note of its failure."""
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        try:
-            connection.connect(path)
-        except (FileNotFoundError, ConnectionRefusedError):
-            start(path, run, kind)
-            connection.connect(path)
-    finally:
-        os.close(folder)
-    return connection
+        return os.stat(note).st_mtime - time.time()
+    except OSError:
+        return 0.0
 
 
 def start(path: str, run: str, kind: str) -> None:
@@ -166,7 +209,7 @@ def start(path: str, run: str, kind: str) -> None:
                     with contextlib.suppress(OSError):
                         os.close(int(name))
             os.environ["PYTHONPATH"] = SCRIPTS
-            os.execv(sys.executable, [sys.executable, "-m", f"mirflow.{kind}", path, run, str(writable)])
+            os.execv(sys.executable, [sys.executable, "-P", "-m", f"mirflow.{kind}", path, run, str(writable)])
         finally:
             os._exit(1)
     os.close(writable)
@@ -180,7 +223,9 @@ def start(path: str, run: str, kind: str) -> None:
 
 def ask(connection: socket.socket, argv: list[str]) -> int | None:
     """Hand `argv` to the worker; return the exit status (negative: a signal), None when the worker died."""
-    request = json.dumps({"argv": argv, "cwd": os.getcwd(), "env": dict(os.environ)}).encode()
+    umask = os.umask(0o077)
+    os.umask(umask)
+    request = json.dumps({"argv": argv, "cwd": os.getcwd(), "umask": umask, "env": dict(os.environ)}).encode()
     descriptors = array.array("i", [1, 2])
     header = len(request).to_bytes(4, "big")
     connection.sendmsg([header], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
@@ -194,7 +239,7 @@ def ask(connection: socket.socket, argv: list[str]) -> int | None:
 def cold(argv: list[str]) -> int:
     """Become the command itself."""
     os.environ["PYTHONPATH"] = SCRIPTS
-    os.execv(sys.executable, [sys.executable, "-m", "mirflow", *argv])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "mirflow", *argv])
 
 
 if __name__ == "__main__":
