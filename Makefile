@@ -6,7 +6,8 @@
 # make bench                                            what each step costs: CPU seconds per minute of audio
 # make eval-beats DIR=...                               beats and downbeats against true ones, beside other trackers
 # make eval-stems DIR=...                               stems against true ones, beside a simple split
-# make chaos ROUNDS=50                                  kill things at random moments and see that nothing is lost
+# make chaos ROUNDS=50                                  break things while a run is at work, and see that nothing is lost
+# make fuzz CASES=500                                   give damaged and malicious files to what reads audio
 # make lint                                             what the tests do not look at: style of Python and of the rules
 
 LIBRARY ?= demo
@@ -15,6 +16,7 @@ JOBS    ?= $(shell nproc)
 PRESET  ?= embedded
 PYTHON  ?= python3
 ROUNDS  ?= 50
+CASES   ?= 500
 export LIBRARY RESULTS JOBS DIR
 
 VENV := .venv
@@ -36,7 +38,7 @@ TORCH ?= $(shell ls /dev/nvidia0 >/dev/null 2>&1 || echo --extra-index-url=https
 # How llama.cpp is built: for the GPU whose compiler is here. Other ways: CMAKE_ARGS=... make ...
 GGML := $(if $(shell command -v nvcc),-DGGML_CUDA=ON,$(if $(shell command -v hipcc),-DGGML_HIP=ON))
 
-.PHONY: run test features bench scale eval-beats eval-stems chaos lint clean
+.PHONY: run test features bench scale eval-beats eval-stems chaos fuzz lint clean
 
 run: $(INSTALLED)
 	@$(BIN)/python -m mirflow run --library "$$LIBRARY" --results "$$RESULTS" --jobs "$$JOBS" -- $(FILES_OF_PRESET)
@@ -58,6 +60,9 @@ eval-beats eval-stems: $(VENV)/dev.done
 
 chaos: $(VENV)/dev.done
 	@cd tests && ../$(BIN)/python chaos.py $(ROUNDS)
+
+fuzz: $(VENV)/dev.done
+	@cd tests && ../$(BIN)/python fuzz.py $(CASES)
 
 lint: $(VENV)/dev.done
 	$(BIN)/ruff check

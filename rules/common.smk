@@ -1,10 +1,13 @@
 # What all rule files use - settings, where things lie, and how a command is called.
 
 import json
+import os
 import re
 import shlex
 import sys
+import time
 
+from snakemake.io import IOFile
 from snakemake.logging import logger
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
@@ -20,6 +23,7 @@ models.use(str(config["models"]))
 try:
     settings.read(config)
     settings.check(config)
+    settings.share(config)
     RESULTS = settings.directory(config["results"], name="results")
     MODELS = settings.directory(config["models"], name="models")
     LIBRARY = library.scan(settings.path(config["library"]), exclude=RESULTS)
@@ -54,7 +58,7 @@ PYTHON = "python" if CONDA else shlex.quote(sys.executable)
 # process (see scripts/warm.py).
 CLIENT = f"{PYTHON} -I -S {shlex.quote(SCRIPTS)}/warm.py".replace("{", "{{").replace("}", "}}")
 shell.prefix(f'set -euo pipefail; mirflow() {{{{ {CLIENT} "$@"; }}}}; ')
-worker.announce(config["warm"])
+worker.announce(config["warm"], inner=not workflow.is_main_process)
 
 
 def known(wildcards):
@@ -65,12 +69,27 @@ def known(wildcards):
 
 
 def source(wildcards):
-    """The source of a track as an input; nothing where Snakemake would read its name as a pattern (see `stamp`)."""
+    """The source of a track as an input, only where nothing else can tell that it has changed (see `stamp`).
+
+    For an input that is gone, may not be read, or comes from the future, Snakemake gives up the whole run, and not just
+    the track. What it has recorded of a job must stay as it is, or the job would be out of date.
+    """
     path = known(wildcards)
-    return [] if library.reads_as_pattern(path) else str(path)
+    full_mix = f"{RESULTS}/{wildcards.parent}{wildcards.name}/full_mix.flac"
+    recorded = workflow.persistence.input(IOFile(full_mix))
+    try:
+        changed = os.path.getmtime(path)
+        wanted = str(path) in recorded if recorded is not None else changed > os.path.getmtime(full_mix)
+    except OSError:
+        return []
+    usable = changed <= time.time() and os.access(path, os.R_OK) and not library.reads_as_pattern(path)
+    return str(path) if wanted and usable else []
 
 
 def stamp(wildcards):
-    """Size and time of change of a source that cannot be an input: a changed one is made again all the same."""
-    path = known(wildcards)
-    return f"{path.stat().st_size} {path.stat().st_mtime_ns}" if library.reads_as_pattern(path) else ""
+    """Size and time of change of a source, the latter as exactly as all file systems keep it: to two seconds."""
+    try:
+        status = os.stat(known(wildcards))
+    except OSError:  # its own job will say so
+        return ""
+    return f"{status.st_size} {int(status.st_mtime) // 2 * 2}"

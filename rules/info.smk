@@ -1,6 +1,14 @@
 # Needs:  the fragments of all features that are not skipped, and the records of the other steps
 # Makes:  <name>.INFO, merged; keys of other programs in it are kept
 
+from snakemake.persistence import FileBackupMixin
+
+# Before it updates an output Snakemake copies it, and when the job fails it writes the copy back over it, or removes it
+# where it has none. So a full disk could leave half an .INFO, keys that somebody added meanwhile would be lost, and a
+# clock that was set back deleted the file. The merge is atomic: after a failure there is nothing to be put back.
+FileBackupMixin.backup_output = lambda *_: None
+FileBackupMixin.restore_output = lambda *_: True
+
 WANTED = [name for name in (*registry.feature_names(), *HEADS, *AESTHETICS) if name not in config["skip"]]
 # What an earlier run with other settings may have tried: its failures are none any more.
 HEARD = {heads.head_entry(name)["network"] for name in HEADS if name in WANTED}

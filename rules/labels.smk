@@ -31,7 +31,7 @@ for network in sorted({heads.head_entry(name)["network"] for name in HEADS}):
             "../envs/base.yaml"
         resources:
             gpu=int(config["labels"]["device"] == "gpu"),
-            mem_mb=1500,  # of 20 minutes
+            mem_mb=2000,  # of 20 minutes
         params:
             network=network,
             device=config["labels"]["device"],

@@ -24,6 +24,8 @@ if SEPARATION["backend"] == "dsp":
         priority: 10
         conda:
             "../envs/base.yaml"
+        resources:
+            mem_mb=2500,  # measured for 20 minutes of 44.1 kHz stereo: 2.2 GB
         params:
             backend="dsp",
             source=registry.module_identity("mirflow.stems"),
@@ -63,6 +65,7 @@ else:
         threads: SEPARATOR_THREADS
         resources:
             gpu=1,
+            mem_mb=5000,  # 20 minutes take 2.4 GB, a network on the CPU 0.8 GB (htdemucs) to 1.8 GB (bs_roformer_4stems)
         params:
             backend=SEPARATION["backend"],
             entry=SEPARATOR,

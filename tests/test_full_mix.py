@@ -2,11 +2,9 @@
 
 import argparse
 import json
-import multiprocessing
 import os
 import re
 import struct
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +15,6 @@ from audio_files import RATE, apev2, encoded, id3v1, id3v2, integers, music, ver
 from mirflow import full_mix
 from mirflow.commands import full_mix as command
 from mirflow.errors import MirflowError
-
-FUZZ_CASES = int(os.environ.get("MIRFLOW_FUZZ_CASES", "150"))
 
 
 def convert(folder: Path, content: bytes, name: str = "source.bin") -> tuple[dict, np.ndarray]:
@@ -348,69 +344,35 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
     assert peaks[1] < 1.1 * peaks[0] < 20e6
 
 
-# Fuzz
+def test_a_file_that_is_written_to_while_it_is_read_is_refused(tmp_path, monkeypatch):
+    source = tmp_path / "a.wav"
+    source.write_bytes(written(music(), "WAV", "PCM_16"))
+    examine = full_mix.containers.examine
+
+    def meanwhile(data):
+        os.utime(source, (1, 1))
+        return examine(data)
+
+    monkeypatch.setattr(full_mix.containers, "examine", meanwhile)
+    with pytest.raises(MirflowError, match="changed while it was read"):
+        full_mix.make(source, tmp_path / "full_mix.flac")
 
 
-def fuzzed(content: bytes, seed: int) -> bytes:
-    """Return the file damaged in one of six ways: cut, bits turned (anywhere, in the headers), a piece lost, zeroed,
-    repeated."""
-    random = np.random.default_rng(seed)
-    way = random.integers(6)
-    first, last = sorted(random.integers(len(content), size=2))
-    if way == 0:
-        return content[:last]
-    if way in (1, 2):
-        mutable = bytearray(content)
-        for _ in range(random.integers(1, 21)):
-            mutable[random.integers(len(content) if way == 1 else min(len(content), 600))] ^= 1 << random.integers(8)
-        return bytes(mutable)
-    piece = {3: b"", 4: bytes(last - first), 5: content[first:last] * 2}[int(way)]
-    return content[:first] + piece + content[last:]
+def test_long_files_are_refused_and_more_so_with_more_samples_a_second(tmp_path):
+    source = tmp_path / "a.wav"
+    for rate, channels, seconds in ((44100, 2, 6), (8000, 1, 6), (96000, 2, 3), (48000, 8, 1.5)):
+        for over in (0, 1):
+            source.write_bytes(written(np.zeros((round(seconds * rate) + over, channels)), "WAV", rate=rate))
+            if over:
+                with pytest.raises(MirflowError, match=r"longer than .* minutes.*max_minutes"):
+                    full_mix.make(source, tmp_path / "full_mix.flac", max_minutes=0.1)
+            else:
+                full_mix.make(source, tmp_path / "full_mix.flac", max_minutes=0.1)
 
 
-def attempt(folder: Path, content: bytes) -> None:
-    """Run in a process of its own: exit status 0 when it ends as it should."""
-    source, flac = folder / "source.bin", folder / "full_mix.flac"
-    source.write_bytes(content)
-    with (folder / "stderr").open("w") as stderr:
-        os.dup2(stderr.fileno(), 2)
-        flac.unlink(missing_ok=True)
-        try:
-            record = full_mix.make(source, flac)
-        except MirflowError:
-            assert not flac.exists()
-        else:
-            samples, rate = soundfile.read(flac, always_2d=True)
-            assert (*samples.shape, rate) == (record["frames"], record["channels"], record["rate"])
-            assert np.isfinite(samples).all() and len(samples) > 0
-    assert not (folder / "stderr").read_bytes(), "a library wrote to stderr"
-
-
-def test_no_damage_crashes_hangs_or_makes_an_unreadable_file(tmp_path):
-    seeds = {
-        "wav": written(music(), "WAV", "FLOAT"),
-        "aiff": written(music(), "AIFF"),
-        "flac": written(music(), "FLAC"),
-        "ogg": written(music(), "OGG"),
-        "opus": written(music(), "OGG", "OPUS", 48000),
-        "mp3": encoded(music(), "libmp3lame", "mp3"),
-        "m4a": encoded(music(), "aac", "ipod", movflags="faststart"),
-        "aac": encoded(music(), "aac", "adts"),
-        "wma": encoded(music(), "wmav2", "asf"),
-    }
-    context = multiprocessing.get_context("fork")
-    convert(tmp_path, seeds["m4a"])  # imports the libraries before the forks
-    failures = []
-    for case in range(FUZZ_CASES):
-        name = list(seeds)[case % len(seeds)]
-        begin = time.monotonic()
-        process = context.Process(target=attempt, args=(tmp_path, fuzzed(seeds[name], case)))
-        process.start()
-        process.join(timeout=20)
-        if process.is_alive():
-            process.kill()
-            process.join()
-        if process.exitcode != 0:
-            failures.append((name, case, process.exitcode, round(time.monotonic() - begin, 1)))
-            failures.append((tmp_path / "stderr").read_text()[-1500:])
-    assert not failures, "\n".join(map(str, failures))
+def test_a_flac_file_with_metadata_that_libsndfile_does_not_take_is_written_anew(tmp_path):
+    content = written(music(), "FLAC", "PCM_16")
+    lie = b"\x04\x00\x00\x08" + struct.pack("<II", 0xFFFFFFF0, 0xFFFFFFFF)  # a comment longer than its block
+    _, result = convert(tmp_path, content[:42] + lie + content[42:])
+    (tmp_path / "plain.flac").write_bytes(content)
+    assert np.array_equal(result, soundfile.read(tmp_path / "plain.flac", dtype="int32")[0])

@@ -143,6 +143,27 @@ def test_what_cannot_be_is_an_error():
         separators.separate(Audio(mix, RATE), Shares(KNOWN | {"bass": float("inf")}))
 
 
+def test_nothing_of_torch_is_left_as_a_network_had_it():
+    """Other models live in the same process, and their bytes must not depend on whether stems were made before."""
+
+    class Nosy(Shares):
+        def forward(self, sound):
+            seen.append(state())
+            if self.shares["bass"] > 1:
+                raise torch.OutOfMemoryError
+            return super().forward(sound)
+
+    def state():
+        flags = torch.backends.mha.get_fastpath_enabled(), torch.backends.cudnn.deterministic
+        return torch.get_num_threads(), *flags, torch.is_inference_mode_enabled()
+
+    seen, before, mix = [], state(), Audio(tone(2, 900, RATE), RATE)
+    separators.separate(mix, Nosy(KNOWN), threads=3)
+    with pytest.raises(MirflowError, match="the GPU has too little memory; take a shorter segment"):
+        separators.separate(mix, Nosy(KNOWN | {"bass": 2}), threads=3)
+    assert seen == [(3, False, True, True)] * 2 and state() == before == (1, True, False, False)
+
+
 def test_opposite_channels_are_no_silence():
     left = tone(1, 9000, RATE)
     mix = np.concatenate([left, -left])

@@ -1,9 +1,11 @@
 """Writing artifacts: complete or not at all."""
 
+import contextlib
 import json
 import math
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +51,22 @@ def remove_unfinished(root: str | os.PathLike) -> int:
     for path in found:
         path.unlink(missing_ok=True)
     return len(found)
+
+
+def out_of_the_future(root: str | os.PathLike) -> int:
+    """Give files below `root` that were written while the clock was ahead the time of now; return how many.
+
+    Whatever is made from them would be older than they are, and so out of date for as long as the clock was wrong.
+    """
+    now, found = time.time(), 0
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = os.path.join(folder, name)
+            if os.lstat(path).st_mtime > now:
+                with contextlib.suppress(PermissionError):  # somebody else's
+                    os.utime(path, (now, now), follow_symlinks=False)
+                    found += 1
+    return found
 
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:

@@ -24,7 +24,9 @@ from mirflow.errors import MirflowError
 
 BLOCK = 65536  # samples per channel that are in memory at a time, about
 MAX_CHANNELS = 8  # FLAC's
+MIN_RATE = 4000  # Hz; the loudness filter of ITU-R BS.1770 has a corner at 1682 Hz
 MAX_RATE = 655350  # Hz; above 65535 a FLAC frame counts in tens
+USUAL = 2 * 48000  # samples a second, over all channels: with more, as much less time is allowed
 FULL_SCALE = 1 << 23  # of 24 bit
 MAX_PEAK = 1 << 31  # times full scale: floats may be on the scale of integers; a bit turned in an exponent goes beyond
 SLACK = 0.5  # s, by which the length in an MP4 or ASF header may exceed what decodes: delays count there now and then
@@ -38,7 +40,9 @@ DEMUXERS = {
 FFMPEG_ONLY = ("MPEG", "ADTS", "MP4", "ASF")
 
 
-def make(source: str | os.PathLike, flac: str | os.PathLike, name: str | None = None) -> dict:
+def make(
+    source: str | os.PathLike, flac: str | os.PathLike, name: str | None = None, max_minutes: float = math.inf
+) -> dict:
     """Turn an audio file into a FLAC file, atomically.
 
     Parameters
@@ -46,6 +50,7 @@ def make(source: str | os.PathLike, flac: str | os.PathLike, name: str | None = 
     source : an audio file; its content decides what it is, not its extension
     flac : where to write
     name : what the record calls the source; its path by default
+    max_minutes : of stereo at 48 kHz: longer sources are refused, before much time or memory went into them
 
     Returns
     -------
@@ -55,14 +60,15 @@ def make(source: str | os.PathLike, flac: str | os.PathLike, name: str | None = 
     Raises
     ------
     MirflowError : the source cannot be read, is no audio, is damaged or truncated, has no samples, NaN or infinite
-        samples, or does not fit into a FLAC file; or that cannot be written. One line that names the file
+        samples, is too long, changes while it is read, or does not fit into a FLAC file; or that cannot be written. One
+        line that names the file
     """
     import soundfile
 
     try:
         with _mapped(source) as data:
             size, digest = len(data), hashlib.sha256(data).hexdigest()
-            converted = _convert(data, containers.examine(data), Path(flac))
+            converted = _convert(data, containers.examine(data), Path(flac), max_minutes)
     except Damaged as error:
         raise MirflowError(f"{_one_line(source)}: {error}") from error
     except (OSError, soundfile.LibsndfileError) as error:  # those of reading are Damaged by now
@@ -72,19 +78,32 @@ def make(source: str | os.PathLike, flac: str | os.PathLike, name: str | None = 
 
 @contextmanager
 def _mapped(source: str | os.PathLike) -> Iterator[containers.Bytes]:
-    """Give the content of a regular file as a memory map."""
+    """Give the content of a regular file as a memory map; it must still be the same afterwards.
+
+    Raises
+    ------
+    Damaged : it is none, cannot be read, or was written to meanwhile
+    """
     try:
         if not stat.S_ISREG(os.stat(source).st_mode):  # opening a pipe would wait for a writer
             raise Damaged("is not a file")
-        with open(source, "rb") as file:
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if os.fstat(file.fileno()).st_size else b""
+        file = open(source, "rb")
     except OSError as error:
         raise Damaged(f"cannot be read ({error.strerror or error})") from error
-    try:
-        yield data
-    finally:
-        if data:
-            data.close()
+    with file:
+        before = os.fstat(file.fileno())
+        try:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if before.st_size else b""
+        except OSError as error:
+            raise Damaged(f"cannot be read ({error.strerror or error})") from error
+        try:
+            yield data
+        finally:
+            if data:
+                data.close()
+        after = os.fstat(file.fileno())
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise Damaged("changed while it was read")
 
 
 def _text(path: str | os.PathLike) -> str:
@@ -96,14 +115,16 @@ def _one_line(path: str | os.PathLike) -> str:
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: ascii(found[0])[1:-1], _text(path))
 
 
-def _convert(data: containers.Bytes, container: Container, flac: Path) -> dict:
+def _convert(data: containers.Bytes, container: Container, flac: Path, max_minutes: float) -> dict:
     """Write the FLAC file and describe it."""
-    source = _Source(data, container)
+    source = _Source(data, container, max_minutes)
     if source.channels > MAX_CHANNELS:
         raise Damaged(f"has {source.channels} channels, FLAC holds {MAX_CHANNELS} at most")
-    if not 1 <= source.rate <= MAX_RATE or (source.rate > 65535 and source.rate % 10):
+    if source.rate < MIN_RATE:
+        raise Damaged(f"has a sampling rate of {source.rate} Hz, music has {MIN_RATE} Hz at least")
+    if source.rate > MAX_RATE or (source.rate > 65535 and source.rate % 10):
         raise Damaged(
-            f"has a sampling rate of {source.rate} Hz, FLAC holds 1 to 65535 Hz and multiples of 10 Hz to {MAX_RATE} Hz"
+            f"has a sampling rate of {source.rate} Hz, FLAC holds up to 65535 Hz, and multiples of 10 Hz to {MAX_RATE}"
         )
     gain = 1.0
     with artifacts.replacing(flac) as temporary:
@@ -182,17 +203,21 @@ class _Source:
     codec : as the decoder calls it
     rate, channels : of the whole file
     bits : that integer samples have, None for floats
+    announced : samples per channel, at least, by the headers; 0 where they do not say
+    is_flac_for_all : whether it is a FLAC file that every reader of ours takes as it is
     """
 
-    def __init__(self, data: containers.Bytes, container: Container) -> None:
-        self.data, self.container = data, container
+    def __init__(self, data: containers.Bytes, container: Container, max_minutes: float = math.inf) -> None:
+        self.data, self.container, self.max_minutes = data, container, max_minutes
         with closing(self._open(container.spans[0])) as stream:
             self.codec, self.rate, self.channels = stream.codec, stream.rate, stream.channels
             self.bits = container.streaminfo.bits if container.streaminfo else stream.bits
+            self.announced = container.streaminfo.frames if container.streaminfo else stream.announced
+            self.is_flac_for_all = self._is_usual_flac and isinstance(stream, _Sndfile)
 
     @property
-    def is_flac_for_all(self) -> bool:
-        """Whether it is a FLAC file that every reader of ours takes as it is."""
+    def _is_usual_flac(self) -> bool:
+        """Whether it is a FLAC file that libsndfile may read; there are metadata that it stumbles over."""
         info = self.container.streaminfo
         return info is not None and info.bits in (8, 16, 24) and info.frames > 0  # libsndfile's conditions
 
@@ -203,8 +228,24 @@ class _Source:
         ------
         Damaged : when less comes out than the file promises, or something else
         """
-        blocks = self._joined()
-        return _verified(blocks, self.container.streaminfo) if self.container.streaminfo else blocks
+        blocks, info = self._joined(), self.container.streaminfo
+        return self._limited(_verified(blocks, info) if info else blocks)
+
+    def _limited(self, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        """Pass on blocks as long as they are not too many."""
+        most = self.max_minutes * 60 * min(self.rate, USUAL / self.channels)
+        too_long = Damaged(
+            f"is longer than {most / self.rate / 60:.4g} minutes, which is as long as the setting max_minutes allows"
+            f" with {self.channels} channels at {self.rate} Hz"
+        )
+        if self.announced > most:
+            raise too_long
+        passed = 0
+        for block in blocks:
+            passed += len(block)
+            if passed > most:
+                raise too_long
+            yield block
 
     def _joined(self) -> Iterator[np.ndarray]:
         for span in self.container.spans:
@@ -219,7 +260,7 @@ class _Source:
     def _open(self, span: tuple[int, int]) -> "_Sndfile | _Ffmpeg":
         window = Window(self.data, *span, patch=self.container.patch)
         kind = self.container.kind
-        if kind in FFMPEG_ONLY or (kind == "FLAC" and not self.is_flac_for_all):
+        if kind in FFMPEG_ONLY or (kind == "FLAC" and not self._is_usual_flac):
             return _Ffmpeg(window, kind)
         return _Sndfile.opened(window) or _Ffmpeg(Window(self.data, *span, patch=self.container.patch), kind)
 
@@ -247,6 +288,7 @@ class _Sndfile:
     def __init__(self, file) -> None:
         self.file = file
         self.codec, self.rate, self.channels = file.subtype, file.samplerate, file.channels
+        self.announced = file.frames
         digits = re.fullmatch(r"(?:PCM_[SU]?|ALAC_)(\d+)", file.subtype)
         self.bits = int(digits[1]) if digits else None
 
@@ -298,7 +340,7 @@ class _Ffmpeg:
     def __init__(self, window: Window, kind: str) -> None:
         import av
 
-        self.kind, self.rate, self.container = kind, 0, None
+        self.kind, self.rate, self.announced, self.container = kind, 0, 0, None
         with self._understood():
             self.container = av.open(window, format=DEMUXERS[kind], metadata_errors="replace")
             self.stream = self.container.streams.best("audio")

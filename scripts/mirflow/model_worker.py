@@ -18,7 +18,7 @@ import time
 from collections import deque
 
 from mirflow import resident
-from mirflow.worker import Request, Worker, perform
+from mirflow.worker import Request, Worker, allow_files, begin, perform
 
 FREED = 30.0  # seconds for a killed child to give its memory back before the next one loads a model
 
@@ -46,8 +46,9 @@ class ModelWorker(Worker):
             request = self.waiting.popleft()
             if request.connection not in self.requests:  # its client went away
                 continue
-            if not self.child:
-                self._fork()
+            if not self.child and not self._fork():
+                self._drop(request)
+                continue
             descriptors = array.array("i", request.descriptors)
             try:
                 self.channel.sendmsg([request.received[:4]], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
@@ -59,9 +60,18 @@ class ModelWorker(Worker):
             request.child = self.child
             self.children[self.child] = request
 
-    def _fork(self) -> None:
-        ours, theirs = socket.socketpair()
-        child = os.fork()
+    def _fork(self) -> bool:
+        """Start the child that commands run in; return whether there was a process to be had."""
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError:
+            return False
+        try:
+            child = os.fork()
+        except OSError:
+            ours.close()
+            theirs.close()
+            return False
         if child == 0:
             status = 1
             try:
@@ -76,6 +86,7 @@ class ModelWorker(Worker):
             os.setpgid(child, child)
         self.child, self.channel = child, ours
         self.selector.register(ours, selectors.EVENT_READ, self._answered)
+        return True
 
     def _answered(self) -> None:
         """Pass on the exit status of the command that ran."""
@@ -154,10 +165,8 @@ def stay(channel: socket.socket) -> int:
 def main(argv: list[str]) -> None:
     """Listen, say so, serve."""
     path, run, ready = argv[0], argv[1], int(argv[2])
-    worker = ModelWorker(path, run)
-    os.write(ready, b"ready")
-    os.close(ready)
-    worker.serve()
+    allow_files()
+    begin(ModelWorker(path, run), ready)
 
 
 if __name__ == "__main__":

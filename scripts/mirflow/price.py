@@ -128,11 +128,11 @@ def measured(command: list[str], folder: Path, seconds: float) -> Spent:
     before, began = _children(), time.monotonic()
     with open(folder / "output.txt", "w+") as output:
         environment = os.environ | {"PYTHONPATH": str(folder / "scripts")}
-        status = subprocess.run(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, env=environment).returncode
+        ended = subprocess.run(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, env=environment)
         wall = time.monotonic() - began
         output.seek(0)
         said = output.read()
-    if status:
+    if ended.returncode:
         raise MirflowError(f"{' '.join(command)}: failed\n{said[-2000:]}")
     while True:
         try:

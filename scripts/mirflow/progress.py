@@ -1,5 +1,6 @@
 """What a person sees of a run: what was found, what is done, what failed and why."""
 
+import contextlib
 import csv
 import fcntl
 import io
@@ -96,6 +97,7 @@ def start(results: str, library: Library) -> None:
     try:
         claim(results)
         artifacts.remove_unfinished(results)
+        artifacts.out_of_the_future(results)
         _write_library(results, library)
     except OSError as error:
         raise MirflowError(f"{results}: cannot be written ({error.strerror or error})") from error
@@ -173,8 +175,11 @@ def summary(
     """Say what is done, what failed and why, how long it took and where the results are.
 
     `broken` runs also say which tracks are unfinished without a reason; after others these were not asked for. A run
-    `began` (s since the epoch) when `start` was called, if nobody says otherwise.
+    `began` (s since the epoch) when `start` was called, if nobody says otherwise. What commands that were killed have
+    left on the way is cleared away.
     """
+    with contextlib.suppress(OSError):
+        artifacts.remove_unfinished(results)
     failed = failures(results, library.tracks, skip)
     bad = {failure.track for failure in failed}
     missing = [t for t in library.tracks if t not in bad and not is_merged(results, t)]

@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from mirflow import library, registry
 from mirflow.errors import MirflowError
 
+MAX_MINUTES = "MIRFLOW_MAX_MINUTES"  # environment variable
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 
 
@@ -67,6 +69,11 @@ def check(config: dict) -> None:
     ]
     if problems:
         raise MirflowError("\n".join(["settings:", *(f"  {problem}" for problem in problems)]))
+
+
+def share(config: dict) -> None:
+    """Hand all commands the settings that are no parameters of their rules: another limit makes no file out of date."""
+    os.environ[MAX_MINUTES] = str(config["max_minutes"])
 
 
 def path(text: str) -> Path:

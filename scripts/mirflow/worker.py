@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import gc
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -18,12 +19,15 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 # The client, scripts/warm.py: it cannot import the package, so the package imports it.
-from warm import alive, run_identity, socket_path, start_time
+from warm import alive, cold_for, run_identity, socket_path, start_time
 
 IDLE = 600  # seconds without a request or a running child after which the worker ends
+CLUSTER_JOBS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 IDLE_CLUSTER = 60  # the same inside a cluster's job, where no process is known to live as long as the job
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 TICK = 1.0  # seconds between looks at whether the run is still there
 PR_SET_PDEATHSIG = 1
 SCRIPTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -55,15 +59,16 @@ class Worker:
 
     def __init__(self, path: str, run: str) -> None:
         self.path, self.run = path, run
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+        self.pid = os.getpid()
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.umask(0o177)
-        self.listener.bind(path)
+        new = f"{path}.{self.pid}"
+        self.listener.bind(new)
         os.umask(before)
-        self.inode = os.stat(path).st_ino
+        self.inode = os.stat(new).st_ino
         self.listener.listen(512)
         self.listener.setblocking(False)
+        os.rename(new, path)  # in place of what a killed worker left; it is never there without listening
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
         self.requests: dict[socket.socket, Request] = {}
@@ -108,6 +113,9 @@ class Worker:
             connection, _ = self.listener.accept()
         except BlockingIOError:
             return
+        except OSError:  # no file descriptor is free: clients wait until a child ends
+            time.sleep(0.05)
+            return
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         if struct.unpack("3i", credentials)[1] != os.getuid():
             connection.close()
@@ -150,7 +158,11 @@ class Worker:
             self._drop(request)
             return
         self.used = time.monotonic()
-        child = os.fork()
+        try:
+            child = os.fork()
+        except OSError:  # no process is free: the client finds out whether there is one for a cold start
+            self._drop(request)
+            return
         if child == 0:
             self._become(request)
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -170,9 +182,8 @@ class Worker:
     def _detach(self) -> None:
         """Make this forked child a process of its own that ends with its parent."""
         os.setpgid(0, 0)
-        parent = os.getppid()
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
+        if os.getppid() != self.pid:
             os._exit(1)
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
@@ -202,22 +213,26 @@ class Worker:
 
     def _over(self) -> bool:
         """Whether this worker is of no use any more."""
-        try:
-            if os.stat(self.path).st_ino != self.inode:
-                return True
-        except FileNotFoundError:
-            return True
         in_cluster = "=" in self.run
         if not in_cluster and not alive(self.run):
             return True
+        if not self._is_mine():  # somebody cleared the folder: nobody new can come
+            return not self.children
         return not self.children and time.monotonic() - self.used > (IDLE_CLUSTER if in_cluster else IDLE)
+
+    def _is_mine(self) -> bool:
+        """Whether the socket is still the one that this worker listens on."""
+        try:
+            return os.stat(self.path).st_ino == self.inode
+        except OSError:
+            return False
 
     def _stop(self) -> None:
         for child in self.children:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child, signal.SIGKILL)
-        with contextlib.suppress(FileNotFoundError):
-            if os.stat(self.path).st_ino == self.inode:
+        if self._is_mine():
+            with contextlib.suppress(OSError):
                 os.unlink(self.path)
 
 
@@ -226,24 +241,25 @@ def perform(request: bytes, descriptors: list[int], leave: Callable[[], None] = 
 
     Parameters
     ----------
-    request : folder, arguments and environment, as ``warm.ask`` sends them
+    request : folder, umask, arguments and environment, as ``warm.ask`` sends them
     descriptors : what becomes stdout and stderr
     leave : called when these are in place
     """
     try:
         for target, descriptor in zip((1, 2), descriptors, strict=True):
             os.dup2(descriptor, target)
-        folder, count, *parts = request.split(b"\0")[:-1]
-        argv = [os.fsdecode(part) for part in parts[: int(count)]]
+        folder, umask, count, *parts = request.split(b"\0")[:-1]
+        argv, environment = [os.fsdecode(part) for part in parts[: int(count)]], parts[int(count) :]
         leave()
         os.environb.clear()
-        os.environb.update(dict(part.split(b"=", 1) for part in parts[int(count) :]))
+        os.environb.update(dict(variable.split(b"=", 1) for variable in environment))
+        os.umask(int(umask))
         os.chdir(folder)
         from mirflow.__main__ import main, needs_own_process
 
         if argv and needs_own_process(argv[0]):
             os.environ["PYTHONPATH"] = SCRIPTS
-            os.execv(sys.executable, [sys.executable, "-m", "mirflow", *argv])
+            os.execv(sys.executable, [sys.executable, "-P", "-m", "mirflow", *argv])
         return main(argv)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -263,9 +279,14 @@ def identity() -> str:
     return f"{os.getpid()}:{start_time(os.getpid())}"
 
 
-def announce(warm: bool) -> None:
-    """Tell all commands that this process starts whether they may run warm, and how long their worker lives."""
-    os.environ["MIRFLOW_RUN"] = identity()
+def announce(warm: bool, inner: bool = False) -> None:
+    """Tell all commands that this process starts whether they may run warm, and how long their worker lives.
+
+    `inner` is a Snakemake that another one started for a job, or for each job of a group: inside a cluster's job the
+    worker lives as long as that, and serves all of them.
+    """
+    job = next((f"{variable}={os.environ[variable]}" for variable in CLUSTER_JOBS if os.environ.get(variable)), "")
+    os.environ["MIRFLOW_RUN"] = job if inner and job else identity()
     os.environ["MIRFLOW_WARM"] = str(int(warm and sys.platform == "linux"))
     os.environ.pop("MIRFLOW_SOCKET", None)
     if run := run_identity():
@@ -282,14 +303,44 @@ def prepare() -> None:
     gc.freeze()  # forked children do not touch, and so do not copy, what the collector would walk through
 
 
+def tidy(folder: Path) -> None:
+    """Remove sockets that nobody listens on, of workers that were killed, and old notes of those that did not start."""
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):
+            if path.suffix == ".cold" and cold_for(str(path)) <= 0:
+                path.unlink()
+            elif not path.suffix and path.is_socket():  # others are about to listen
+                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                    probe.setblocking(False)
+                    try:
+                        probe.connect(str(path))
+                    except ConnectionRefusedError:
+                        path.unlink()
+
+
+def begin(worker: Worker, ready: int) -> None:
+    """Tell the client that waits, if it still does, and serve until the run is over."""
+    with contextlib.suppress(BrokenPipeError):
+        os.write(ready, b"ready")
+    os.close(ready)
+    tidy(Path(worker.path).parent)
+    worker.serve()
+
+
+def allow_files() -> None:
+    """Let this process open as many files as it may at all: every waiting client takes three."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def main(argv: list[str]) -> None:
     """Prepare, listen, say so, serve."""
     path, run, ready = argv[0], argv[1], int(argv[2])
+    # One thread a command, whatever the job that came first was allowed: the libraries ask when they are imported.
+    os.environ.update(dict.fromkeys(THREADS, "1"))
     prepare()
-    worker = Worker(path, run)
-    os.write(ready, b"ready")
-    os.close(ready)
-    worker.serve()
+    allow_files()
+    begin(Worker(path, run), ready)
 
 
 if __name__ == "__main__":

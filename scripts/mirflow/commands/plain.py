@@ -1,4 +1,4 @@
-"""Make everything of a library with one plain program (for `mirflow price`; nothing is skipped, resumed or explained)."""
+"""Make everything of a library with one plain program, for `mirflow price`: nothing is skipped, resumed, explained."""
 
 import argparse
 import os

@@ -12,7 +12,7 @@ DEMO = Path(__file__).resolve().parents[3] / "demo"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("files", type=Path, nargs="*", help="audio files that the tracks are made of (default: the demo)")
+    parser.add_argument("files", type=Path, nargs="*", help="audio files to make tracks of (default: the demo)")
     parser.add_argument("--minutes", type=float, default=12, help="of audio in all, at least (default: %(default)g)")
     parser.add_argument("--length", type=float, default=0, help="s of a track (default: as the files are)")
     parser.add_argument("--cold", type=int, default=1, help="tracks that are made cold too (default: %(default)s)")

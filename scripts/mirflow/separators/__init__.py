@@ -6,7 +6,7 @@ all the rest is here: rates, channels, levels, overlapping segments, and sources
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -177,7 +177,7 @@ def _separate(
     folding = fold(separator.sources)
     if scale > SILENT:
         computing = _computing_in(precision, separator.device)
-        with _settled(separator.device, threads):
+        with _settled(threads):
             matrix = torch.from_numpy(folding).to(separator.device)
             for start, length, weight in _plan(mix.shape[1], separator.segment, overlap, leads(shifts, separator.rate)):
                 sound = torch.from_numpy(_cut(mix, start, length, separator.segment, mean, scale))
@@ -274,7 +274,7 @@ def _computing_in(precision: str, device: str) -> Callable[[], AbstractContextMa
 
 
 @contextmanager
-def _settled(device: str, threads: int) -> Iterator[None]:
+def _settled(threads: int) -> Iterator[None]:
     """Compute without gradients, and with kernels that give the same every time.
 
     Attention is torch's `scaled_dot_product_attention`, which keeps no weights of each moment for each other; what
@@ -282,17 +282,17 @@ def _settled(device: str, threads: int) -> Iterator[None]:
     """
     import torch
 
-    with ExitStack() as stack:
-        stack.callback(torch.set_num_threads, torch.get_num_threads())
-        torch.set_num_threads(threads)
-        stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
-        torch.backends.mha.set_fastpath_enabled(False)
-        if device == "cuda":
-            tf32 = torch.backends.cudnn.allow_tf32
-            stack.enter_context(torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=tf32))
-        stack.enter_context(torch.inference_mode())
-        try:
+    before = torch.get_num_threads(), torch.backends.mha.get_fastpath_enabled(), torch.backends.cudnn.deterministic
+    torch.set_num_threads(threads)
+    torch.backends.mha.set_fastpath_enabled(False)
+    torch.backends.cudnn.deterministic = True
+    try:
+        with torch.inference_mode():
             yield
-        except torch.OutOfMemoryError as error:
-            accelerator.release()
-            raise MirflowError("the GPU has too little memory; take a shorter segment, or precision float16") from error
+    except torch.OutOfMemoryError as error:
+        accelerator.release()
+        raise MirflowError("the GPU has too little memory; take a shorter segment, or precision float16") from error
+    finally:
+        torch.set_num_threads(before[0])
+        torch.backends.mha.set_fastpath_enabled(before[1])
+        torch.backends.cudnn.deterministic = before[2]
