@@ -70,13 +70,16 @@ def report(folder: Path, sizes: list[int], real: int) -> Iterator[str]:
     yield f"{'tracks':>7}  {'case':34} {'jobs':>7} {'CPU s':>8} {'wall s':>8} {'GiB':>6}"
     for size in sizes:
         library, results = clone(project, seed, folder / str(size), size)
-        for case, cost in _cases(project, library, results, make=size <= real):
+        for case, cost in cases(project, library, results, make=size <= real):
             yield f"{size:7}  {case:34} {cost.jobs:7} {cost.cpu:8.1f} {cost.wall:8.1f} {cost.memory:6.2f}"
 
 
-def _cases(project: Path, library: Path, results: Path, make: bool) -> Iterator[tuple[str, Cost]]:
+def cases(project: Path, library: Path, results: Path, make: bool) -> Iterator[tuple[str, Cost]]:
     """Yield what is measured on one library: (case, cost)."""
-    yield "nothing made yet, dry run", snakemake(project, library, results.with_name("nothing"), "-n")
+    nothing = results.with_name("nothing")
+    yield "nothing made yet, dry run", snakemake(project, library, nothing, "-n")
+    # Without a word on each job, only how many there are: what `make run` needs to know before its first job.
+    yield "nothing made yet, table alone", snakemake(project, library, nothing, "-n", "-q", "--logger", "mirflow")
     yield "all made, dry run", snakemake(project, library, results, "-n")
     yield "all made, run", snakemake(project, library, results)
     new = library / "new.wav"
@@ -120,7 +123,8 @@ def clone(project: Path, seed: Path, folder: Path, tracks: int) -> tuple[Path, P
     """Give `tracks` clones of the seed in `folder`; return library and results."""
     library, results = folder / "library", folder / "results"
     source = seed / "library" / f"{SEED}.wav"
-    made = [path for path in (seed / "results").rglob("*") if path.is_file()]
+    files = [path for path in (seed / "results").rglob("*") if path.is_file()]
+    made = [path for path in files if SEED in path.relative_to(seed).parts]  # all but what belongs to no track
     metadata = project / ".snakemake" / "metadata"
     records = dict(_records(metadata, seed))
     for index in range(tracks):
@@ -128,10 +132,9 @@ def clone(project: Path, seed: Path, folder: Path, tracks: int) -> tuple[Path, P
         (library / track).parent.mkdir(parents=True, exist_ok=True)
         os.link(source, library / f"{track}.wav")
         for path in made:
-            if SEED in path.relative_to(seed).parts or path.name.startswith(f"{SEED}."):
-                target = Path(_renamed(str(path), seed, folder, track))
-                target.parent.mkdir(parents=True, exist_ok=True)
-                (os.link if path.stat().st_size > LINKED else shutil.copy2)(path, target)
+            target = Path(_renamed(str(path), seed, folder, track))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (os.link if path.stat().st_size > LINKED else shutil.copy2)(path, target)
         for output, record in records.items():
             target = _record_path(metadata, _renamed(output, seed, folder, track))
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -179,8 +182,9 @@ def snakemake(project: Path, library: Path, results: Path, *arguments: str) -> C
 def measured(command: list[str], folder: Path) -> Cost:
     """Run a command in `folder` and measure it; see `snakemake`."""
     began = time.monotonic()
+    environment = os.environ | {"PYTHONPATH": str(folder / "scripts")}
     with open(folder / "output.txt", "w+") as output:
-        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
