@@ -3,7 +3,7 @@
 # make test                                             the whole test suite
 # make features                                         renew the README's table of features from the code
 # make scale                                            what Snakemake costs with libraries of 1000 and of 5000 tracks
-# make bench                                            what each step costs: CPU seconds per minute of audio
+# make bench                                            what each step costs, and the workflow against one plain program
 # make eval-beats DIR=...                               beats and downbeats against true ones, beside other trackers
 # make eval-stems DIR=...                               stems against true ones, beside a simple split
 # make chaos ROUNDS=50                                  break things while a run is at work, and see that nothing is lost
@@ -51,6 +51,7 @@ features: $(VENV)/base.done
 
 bench: $(VENV)/base.done
 	@$(BIN)/python -m mirflow bench $(FILES)
+	@$(BIN)/python -m mirflow price $(FILES)
 
 scale: $(VENV)/base.done
 	@$(BIN)/python -m mirflow scale $(TRACKS)

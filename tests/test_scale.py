@@ -1,4 +1,4 @@
-"""The programs behind `make scale` and `make bench` measure what they say: finished clones, the same work done plain."""
+"""The programs behind `make scale` and `make bench` measure what they say: finished clones, the same work."""
 
 from pathlib import Path
 
