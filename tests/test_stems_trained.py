@@ -447,6 +447,11 @@ def test_one_process_loads_once_and_two_runs_give_the_same_bytes(folder, tmp_pat
     assert (bag[0] == first[0], bag[1] == first[1], bag[2] == first[2]) == (True, False, True)
     assert separated("f", "--model", str(folder / "one.safetensors"), "--device", "cpu") == first
     assert len(loads) == 3
+    piece = tmp_path / "set" / "piece"
+    for stem in ("mix", *STEMS):
+        write(piece / f"{stem}.flac", loop(1.5))
+    assert main(["eval_stems", str(piece.parent), "--backend", "demucs", "--entry", "bag", "--device", "cpu"]) == 0
+    assert "MEDIAN                      bag  " in capsys.readouterr().out
     (folder / "former.ckpt").write_bytes(b"another")
     wrong = [str(tmp_path / f"x-{stem}.mp3") for stem in STEMS]
     assert main(["stems", str(mix), "-o", *wrong, "--backend", "roformer", "--device", "cpu"]) == 1
