@@ -284,6 +284,8 @@ def test_damaged_files_and_bags_that_are_none_are_refused(demucs_files, tmp_path
             demucs.load([short], "cpu")
     with pytest.raises(MirflowError, match="weights must be 2 x 4"):
         demucs.load(demucs_files, "cpu", weights=[[1, 0, 0, 0]])
+    with pytest.raises(MirflowError, match="no file gives one of drums, bass, other, vocals"):
+        demucs.load(demucs_files, "cpu", weights=[[1, 0, 0, 1], [0, 1, 0, 1]])
     six = tiny_separators.demucs(tmp_path / "six.safetensors", sources=SIX)
     assert demucs.load([six], "cpu").sources == SIX
     with pytest.raises(MirflowError, match=r"six\.safetensors: .*these are no bag"):
