@@ -84,6 +84,8 @@ def torch_is_for(kind: str) -> bool:
 def device(choice: str) -> str:
     """Return torch's name of the device to run on: "cuda" (NVIDIA, and AMD with ROCm), "mps" (Apple) or "cpu".
 
+    Like `prepare`, this belongs before the first ``import torch``.
+
     Parameters
     ----------
     choice : "auto" takes the accelerator where there is one; "cpu" never does
@@ -94,6 +96,8 @@ def device(choice: str) -> str:
     """
     if choice not in CHOICES:
         raise MirflowError(f"device: {choice!r} is none of {', '.join(CHOICES)}")
+    # Threads of torch that wait for each other would otherwise spin, on cores that other jobs are using.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if choice == "cpu":
         return "cpu"
     prepare()
