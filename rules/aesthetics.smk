@@ -27,8 +27,10 @@ rule feature_audiobox:
         mem_mb=2000,  # of 20 minutes, on a CPU
     params:
         device=config["aesthetics"]["device"],
+        threads=AESTHETICS_THREADS,  # fewer, when Snakemake has fewer cores, would round the scores differently
         version=audiobox.FEATURE.version,
         source=registry.module_identity("mirflow.model_features.audiobox"),
         model=models.identity(audiobox.MODEL),
     shell:
-        "mirflow --model audiobox {input.full_mix:q} --device {params.device} --threads {threads} -o {output:q} 2> {log:q}"
+        "mirflow --model audiobox {input.full_mix:q} --device {params.device} --threads {params.threads}"
+        " -o {output:q} 2> {log:q}"

@@ -24,6 +24,5 @@ def run(arguments: argparse.Namespace) -> None:
     model = resident.get(
         (audiobox.MODEL, changed, arguments.device), lambda: audiobox.load(accelerator.device(arguments.device))
     )
-    model.use_threads(arguments.threads)
-    values = registry.check(audiobox.FEATURE, audiobox.measure(mix, model))
+    values = registry.check(audiobox.FEATURE, audiobox.measure(mix, model, arguments.threads))
     artifacts.write_json(arguments.output, {**values, PROVENANCE: audiobox.provenance(model)})
