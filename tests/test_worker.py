@@ -283,6 +283,7 @@ def test_umask_and_a_folder_that_is_gone_are_as_cold(run, tmp_path):
     assert run.call("--model", "info", str(fragment), "-o", str(tmp_path / "x.INFO"), umask=0o077)[0] == 0
     assert stat.S_IMODE((tmp_path / "x.INFO").stat().st_mode) == 0o600
     gone = tmp_path / "gone"
-    command = f"mkdir '{gone}'; cd '{gone}'; rmdir '{gone}'; exec '{sys.executable}' -I -S '{SCRIPTS}/warm.py' --model --version"
+    client = f"'{sys.executable}' -I -S '{SCRIPTS}/warm.py' --model --version"
+    command = f"mkdir '{gone}'; cd '{gone}'; rmdir '{gone}'; {client}"
     done = subprocess.run(["sh", "-c", command], env=run.environment, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "0.1.0\n"), done.stderr
