@@ -2,6 +2,7 @@
 # make run PRESET=full ...                              with all trained models (config/full.yaml), which are fetched
 # make test                                             the whole test suite
 # make features                                         renew the README's table of features from the code
+# make scale                                            what Snakemake costs with libraries of 1000 and of 5000 tracks
 # make bench                                            what each step costs: CPU seconds per minute of audio
 # make eval-beats DIR=...                               beats and downbeats against true ones, beside other trackers
 # make eval-stems DIR=...                               stems against true ones, beside a simple split
@@ -21,8 +22,6 @@ export LIBRARY RESULTS JOBS DIR
 VENV := .venv
 BIN  := $(VENV)/bin
 PIP  := $(BIN)/pip install --quiet --disable-pip-version-check
-# A value for --config, quoted such that Snakemake takes any file name for what it is: text.
-quoted = "$$($(BIN)/python -c 'import json, os, sys; print(" " + json.dumps(os.environ[sys.argv[1]]) + " ")' $(1))"
 
 ifeq ($(PRESET),embedded)
 INSTALLED := $(VENV)/base.done
@@ -39,10 +38,10 @@ TORCH ?= $(shell ls /dev/nvidia0 >/dev/null 2>&1 || echo --extra-index-url=https
 # How llama.cpp is built: for the GPU whose compiler is here. Other ways: CMAKE_ARGS=... make ...
 GGML := $(if $(shell command -v nvcc),-DGGML_CUDA=ON,$(if $(shell command -v hipcc),-DGGML_HIP=ON))
 
-.PHONY: run test features bench eval-beats eval-stems chaos fuzz lint clean
+.PHONY: run test features bench scale eval-beats eval-stems chaos fuzz lint clean
 
 run: $(INSTALLED)
-	@$(BIN)/snakemake -j "$$JOBS" --logger mirflow $(FILES_OF_PRESET) --config library=$(call quoted,LIBRARY) results=$(call quoted,RESULTS)
+	@$(BIN)/python -m mirflow run --library "$$LIBRARY" --results "$$RESULTS" --jobs "$$JOBS" -- $(FILES_OF_PRESET)
 
 test: $(VENV)/dev.done
 	@$(BIN)/python -m pytest
@@ -52,6 +51,9 @@ features: $(VENV)/base.done
 
 bench: $(VENV)/base.done
 	@$(BIN)/python -m mirflow bench $(FILES)
+
+scale: $(VENV)/base.done
+	@$(BIN)/python -m mirflow scale $(TRACKS)
 
 eval-beats eval-stems: $(VENV)/dev.done
 	@$(BIN)/python -m mirflow $(subst -,_,$@) "$$DIR"

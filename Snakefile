@@ -33,9 +33,16 @@ include: "rules/info.smk"
 rule all:
     default_target: True
     input:
-        [f"{RESULTS}/{track}/{track.rpartition('/')[2]}.INFO" for track in LIBRARY.tracks],
-        [f"{RESULTS}/.mirflow/merged/{track}/done" for track in LIBRARY.tracks],
+        [f"{RESULTS}/{track}/{track.rpartition('/')[2]}.INFO" for track in TRACKS],
+        [f"{RESULTS}/.mirflow/merged/{track}/done" for track in TRACKS],
     localrule: True
+
+
+# Snakemake would evaluate an expression, for each job, to find out what the jobs' $TMPDIR is: the one that they have
+# already. It is a tenth of what a plan costs.
+for each in workflow.rules:
+    if each.resources.get("tmpdir").raw == "system_tmpdir":
+        each.resources["tmpdir"] = None
 
 
 onstart:
@@ -45,11 +52,16 @@ onstart:
         progress.start(RESULTS, LIBRARY)
     except MirflowError as error:
         raise WorkflowError(str(error))
+    if BATCH:
+        progress.note(started=True, skip=UNMADE)
 
 
+# The summary of several batches comes from `mirflow run`, after the last one.
 onsuccess:
-    logger.info(progress.summary(RESULTS, LIBRARY, skip=UNMADE))
+    if not BATCH:
+        logger.info(progress.summary(RESULTS, LIBRARY, skip=UNMADE))
 
 
 onerror:
-    logger.info(progress.summary(RESULTS, LIBRARY, skip=UNMADE, broken=True))
+    if not BATCH:
+        logger.info(progress.summary(RESULTS, LIBRARY, skip=UNMADE, broken=True))

@@ -27,6 +27,10 @@ try:
     RESULTS = settings.directory(config["results"], name="results")
     MODELS = settings.directory(config["models"], name="models")
     LIBRARY = library.scan(settings.path(config["library"]), exclude=RESULTS)
+    # Of a large library `mirflow run` has a part made at a time. What belongs to a track is always in one of them;
+    # Snakemake's own --batch sorts files by name, and would put a track's two targets in different ones.
+    BATCH = progress.batch()
+    TRACKS = BATCH.of(LIBRARY.tracks) if BATCH else list(LIBRARY.tracks)
 except MirflowError as error:
     raise WorkflowError(str(error))
 

@@ -1,30 +1,28 @@
 """``python -I -S warm.py COMMAND ...`` runs a mirflow command in a process that has imported and compiled all already.
 
-The same command, the same result, without two seconds of imports. This client uses the standard library alone and is
-up in some 20 ms. It hands its arguments, folder, environment, stdout and stderr to a worker (mirflow/worker.py) over a
-Unix socket, waits, and exits with the command's status. The first client of a run starts the worker. Whenever anything
-of this is impossible, the command runs here, cold: warm is faster, never different.
+The same command, the same result, without two seconds of imports. This client uses the standard library alone, and of
+that as little as it can: one is started for every artifact. What is not needed to reach a worker that listens already
+is imported where it is used.
+
+It hands its arguments, folder, environment, stdout and stderr to a worker (mirflow/worker.py) over a Unix socket,
+waits, and exits with the command's status. The first client of a run starts the worker. Whenever anything of this is
+impossible, the command runs here, cold: warm is faster, never different.
 
 The environment says which run this is: MIRFLOW_RUN, the process that the worker lives for ("pid:start time"), or a
 cluster's job ("SLURM_JOB_ID=17"; see mirflow.worker.announce). Without it, and with MIRFLOW_WARM=0, all is cold.
+MIRFLOW_SOCKET, where it is set, says where the worker of that run listens, once for all clients.
 
 ``warm.py --model COMMAND ...`` asks the model worker instead (mirflow/model_worker.py): one process for each GPU, which
 keeps the model that it loaded, and runs one command at a time.
 """
 
-import array
-import contextlib
-import fcntl
-import hashlib
-import json
 import os
-import signal
-import socket
-import stat
-import struct
 import sys
-import tempfile
-import time
+
+try:
+    import _socket as socket  # what `socket` is made of, without all that it imports
+except ImportError:
+    import socket
 
 SCRIPTS = os.path.dirname(os.path.abspath(__file__))
 START_TIMEOUT = 120  # seconds for a worker to import everything; a slow network disk may take its time
@@ -42,8 +40,8 @@ def main(argv: list[str]) -> int:
     if run is None:
         return cold(argv)
     try:
-        connection = connect(socket_path(run, kind), run, kind)
-        status = ask(connection, argv)
+        connection = listening(os.environ.get("MIRFLOW_SOCKET")) if kind == "worker" else None
+        status = ask(connection or connect(socket_path(run, kind), run, kind), argv)
     except OSError:
         status = None
     if status is None:  # no worker, or it is gone, and its child with it; what that wrote is complete or not there
@@ -52,6 +50,8 @@ def main(argv: list[str]) -> int:
             return 1
         return cold(argv)
     if status < 0:
+        import signal
+
         name = signal.Signals(-status).name if -status in list(signal.Signals) else f"signal {-status}"
         print(f"mirflow: error: {argv[0] if argv else ''}: the process was killed by {name}", file=sys.stderr)
         return 128 - status
@@ -86,6 +86,9 @@ def socket_path(run: str, kind: str = "worker") -> str:
     ------
     OSError : when there is no folder that is private and short enough for the path of a socket
     """
+    import hashlib
+    import tempfile
+
     which = f"{os.uname().nodename}\0{run}\0{sys.executable}\0{code_identity()}"  # temporary folders may be shared
     if kind != "worker":
         which += f"\0{kind}\0{[os.environ.get(variable) for variable in DEVICES]}"
@@ -107,6 +110,9 @@ def private_folder(parent: str) -> str:
     ------
     OSError : it cannot be made, belongs to somebody else, others may enter or replace it, or its name is too long
     """
+    import contextlib
+    import stat
+
     folder = os.path.join(parent, f"mirflow-{os.getuid()}")
     if not os.path.isabs(folder) or len(os.fsencode(folder)) + 17 > MAX_SOCKET_PATH:
         raise OSError(f"{folder} is no place for a socket")
@@ -123,6 +129,8 @@ def private_folder(parent: str) -> str:
 
 def code_identity() -> str:
     """Return a hash over names, sizes and times of the code: a worker never answers for code that changed since."""
+    import hashlib
+
     digest = hashlib.sha256()
     for folder, folders, files in os.walk(SCRIPTS):
         folders[:] = sorted(name for name in folders if name != "__pycache__")
@@ -135,6 +143,23 @@ def code_identity() -> str:
     return digest.hexdigest()
 
 
+def listening(path: str | None) -> socket.socket | None:
+    """Connect to the worker at a path that is known already, None when nobody listens there.
+
+    Raises
+    ------
+    OSError : it belongs to somebody else, or cannot be reached
+    """
+    if not path:
+        return None
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    if not reached(connection, path):
+        connection.close()
+        return None
+    check_owner(connection, path)
+    return connection
+
+
 def connect(path: str, run: str, kind: str = "worker") -> socket.socket:
     """Connect to the worker; start it when there is none.
 
@@ -142,6 +167,9 @@ def connect(path: str, run: str, kind: str = "worker") -> socket.socket:
     ------
     OSError : there is none and it does not come up, or did not lately
     """
+    import fcntl
+    import time
+
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     if not reached(connection, path):
         # One client starts it; the others wait here, and find it running. (The lock is on one byte of the file, so that
@@ -165,10 +193,15 @@ def connect(path: str, run: str, kind: str = "worker") -> socket.socket:
                     raise
         finally:
             os.close(locks)
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    if struct.unpack("3i", credentials)[1] != os.getuid():  # it would learn the environment
-        raise PermissionError(f"{path} belongs to somebody else")
+    check_owner(connection, path)
     return connection
+
+
+def check_owner(connection: socket.socket, path: str) -> None:
+    """Raise PermissionError when who listens is another user: it would learn the environment."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)  # pid, uid, gid
+    if int.from_bytes(credentials[4:8], sys.byteorder) != os.getuid():
+        raise PermissionError(f"{path} belongs to somebody else")
 
 
 def reached(connection: socket.socket, path: str) -> bool:
@@ -182,6 +215,8 @@ def reached(connection: socket.socket, path: str) -> bool:
 
 def cold_for(note: str) -> float:
     """Return for how many seconds more no worker shall be started, by the time of the note of its failure."""
+    import time
+
     try:
         return os.stat(note).st_mtime - time.time()
     except OSError:
@@ -195,6 +230,7 @@ def start(path: str, run: str, kind: str) -> None:
     ------
     OSError : when it does not come up in time
     """
+    import contextlib
     import select
 
     readable, writable = os.pipe()
@@ -230,8 +266,11 @@ def ask(connection: socket.socket, argv: list[str]) -> int | None:
     """Hand `argv` to the worker; return the exit status (negative: a signal), None when the worker died."""
     umask = os.umask(0o077)
     os.umask(umask)
-    request = json.dumps({"argv": argv, "cwd": os.getcwd(), "umask": umask, "env": dict(os.environ)}).encode()
-    descriptors = array.array("i", [1, 2])
+    # Each part ends with NUL, which none can hold.
+    environment = [f"{name}={value}" for name, value in os.environ.items()]
+    parts = [os.getcwd(), str(umask), str(len(argv)), *argv, *environment]
+    request = b"".join(os.fsencode(part) + b"\0" for part in parts)
+    descriptors = b"".join(descriptor.to_bytes(4, sys.byteorder) for descriptor in (1, 2))
     header = len(request).to_bytes(4, "big")
     connection.sendmsg([header], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
     connection.sendall(request)

@@ -4,10 +4,11 @@ import contextlib
 import csv
 import fcntl
 import io
+import json
 import os
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from mirflow import artifacts, models
@@ -16,6 +17,8 @@ from mirflow.library import MARKER, Library
 
 ERROR = "mirflow: error: "  # how a command's last line begins when it failed
 SHOWN = 20  # failures in the summary; all of them stand in failed.tsv
+
+BATCH = "MIRFLOW_BATCH"  # the variable that names the file of a `Batch`
 
 _started: dict[str, float] = {}
 
@@ -27,6 +30,60 @@ class Failure:
     track: str
     step: str
     reason: str
+
+
+@dataclass
+class Batch:
+    """The tracks of a large library that one process of Snakemake makes, and what those before it have done.
+
+    It travels in a file: written by `mirflow run`, read by the Snakefile and by the line of progress, which add to it.
+
+    Attributes
+    ----------
+    first, last : track ids, inclusive. Not numbers: they would shift when the library grows while batches are made
+    before, size, tracks : number of tracks in the batches before, in this one, in all
+    began : s since the epoch
+    started : whether this batch had something to do, and began with it
+    skip : features that are not made
+    idle : tracks in batches that had nothing to do
+    jobs, failed : jobs done and failed, in the batches before
+    """
+
+    first: str
+    last: str
+    before: int
+    size: int
+    tracks: int
+    began: float
+    started: bool = False
+    skip: tuple[str, ...] = ()
+    idle: int = 0
+    jobs: int = 0
+    failed: int = 0
+
+    def of(self, tracks: Collection[str]) -> list[str]:
+        """Return those of `tracks` that belong to this batch."""
+        return [track for track in tracks if self.first <= track <= self.last]
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write it to a file."""
+        artifacts.write_bytes(path, json.dumps(asdict(self)).encode())
+
+
+def note(**changed: object) -> None:
+    """Change attributes of this process's batch, in its file."""
+    replace(batch(), **changed).save(os.environ[BATCH])
+
+
+def batch() -> Batch | None:
+    """Return which batch this process is to make, None when it is to make everything."""
+    path = os.environ.get(BATCH)
+    return read_batch(path) if path else None
+
+
+def read_batch(path: str | os.PathLike) -> Batch:
+    """Read what `Batch.save` wrote."""
+    return Batch(**artifacts.read_json(path))
 
 
 def start(results: str, library: Library) -> None:
@@ -112,11 +169,14 @@ def is_merged(results: str, track: str) -> bool:
     return Path(results, MARKER, "merged", track, "done").exists()
 
 
-def summary(results: str, library: Library, skip: Collection[str] = (), broken: bool = False) -> str:
+def summary(
+    results: str, library: Library, skip: Collection[str] = (), broken: bool = False, began: float | None = None
+) -> str:
     """Say what is done, what failed and why, how long it took and where the results are.
 
-    `broken` runs also say which tracks are unfinished without a reason; after others these were not asked for.
-    What commands left that were killed on the way is cleared away.
+    `broken` runs also say which tracks are unfinished without a reason; after others these were not asked for. A run
+    `began` (s since the epoch) when `start` was called, if nobody says otherwise. What commands that were killed have
+    left on the way is cleared away.
     """
     with contextlib.suppress(OSError):
         artifacts.remove_unfinished(results)
@@ -124,7 +184,7 @@ def summary(results: str, library: Library, skip: Collection[str] = (), broken: 
     bad = {failure.track for failure in failed}
     missing = [t for t in library.tracks if t not in bad and not is_merged(results, t)]
     complete = [track for track in library.tracks if track not in bad and track not in missing]
-    began = _started.get(results, time.time())
+    began = began or _started.get(results, time.time())
     elapsed = time.time() - began
     records = [Path(results, track, "source.json") for track in complete]
     whole = [record for record in records if record.stat().st_mtime >= began]  # of tracks made from scratch in this run

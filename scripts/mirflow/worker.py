@@ -9,7 +9,6 @@ import array
 import contextlib
 import ctypes
 import gc
-import json
 import os
 import resource
 import selectors
@@ -23,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 # The client, scripts/warm.py: it cannot import the package, so the package imports it.
-from warm import cold_for, is_over, start_time
+from warm import cold_for, is_over, run_identity, socket_path, start_time
 
 IDLE = 600  # seconds without a request or a running child after which the worker ends
 CLUSTER_JOBS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
@@ -242,25 +241,26 @@ def perform(request: bytes, descriptors: list[int], leave: Callable[[], None] = 
 
     Parameters
     ----------
-    request : JSON with ``argv``, ``cwd``, ``umask`` and ``env``
+    request : folder, umask, arguments and environment, as ``warm.ask`` sends them
     descriptors : what becomes stdout and stderr
     leave : called when these are in place
     """
     try:
         for target, descriptor in zip((1, 2), descriptors, strict=True):
             os.dup2(descriptor, target)
-        asked = json.loads(request)
+        folder, umask, count, *parts = request.split(b"\0")[:-1]
+        argv, environment = [os.fsdecode(part) for part in parts[: int(count)]], parts[int(count) :]
         leave()
-        os.environ.clear()
-        os.environ.update(asked["env"])
-        os.umask(asked["umask"])
-        os.chdir(asked["cwd"])
+        os.environb.clear()
+        os.environb.update(dict(variable.split(b"=", 1) for variable in environment))
+        os.umask(int(umask))
+        os.chdir(folder)
         from mirflow.__main__ import main, needs_own_process
 
-        if asked["argv"] and needs_own_process(asked["argv"][0]):
+        if argv and needs_own_process(argv[0]):
             os.environ["PYTHONPATH"] = SCRIPTS
-            os.execv(sys.executable, [sys.executable, "-P", "-m", "mirflow", *asked["argv"]])
-        return main(asked["argv"])
+            os.execv(sys.executable, [sys.executable, "-P", "-m", "mirflow", *argv])
+        return main(argv)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:  # noqa: BLE001 - whatever it was, the log must hold it, and the worker go on
@@ -288,6 +288,10 @@ def announce(warm: bool, inner: bool = False) -> None:
     job = next((f"{variable}={os.environ[variable]}" for variable in CLUSTER_JOBS if os.environ.get(variable)), "")
     os.environ["MIRFLOW_RUN"] = job if inner and job else identity()
     os.environ["MIRFLOW_WARM"] = str(int(warm and sys.platform == "linux"))
+    os.environ.pop("MIRFLOW_SOCKET", None)
+    if run := run_identity():
+        with contextlib.suppress(OSError):
+            os.environ["MIRFLOW_SOCKET"] = socket_path(run)
 
 
 def prepare() -> None:

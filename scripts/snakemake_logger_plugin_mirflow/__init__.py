@@ -24,12 +24,15 @@ class LogHandler(LogHandlerBase):
         from mirflow import progress
 
         self.clock, self.count, self.last_error = progress.clock, progress.count, progress.last_error
+        self.note = progress.note
         self.terminal = sys.stderr.isatty()
-        self.began = time.monotonic()
         self.shown = 0.0
         self.jobs: dict[int, tuple[str, str]] = {}  # running: id → rule, track
         self.done = self.total = self.tracks = self.all_tracks = self.failed = 0
         self.latest = ""
+        # Of several batches: what those before have done counts, and a share of all.
+        self.batch = progress.batch()
+        self.began = self.batch.began if self.batch else time.time()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take one event of Snakemake."""
@@ -40,7 +43,11 @@ class LogHandler(LogHandlerBase):
         elif event == LogEvent.RUN_INFO:
             stats = record.stats
             self.total, self.all_tracks = stats.get("total", 0), stats.get("info", 0)
-            self._say(f"mirflow: {self.count(self.total, 'job')} for {self.count(self.all_tracks, 'track')}")
+            part = ""
+            if self.batch:
+                first = self.batch.before + 1
+                part = f"tracks {first} to {self.batch.before + self.batch.size} of {self.batch.tracks}: "
+            self._say(f"mirflow: {part}{self.count(self.total, 'job')} for {self.count(self.all_tracks, 'track')}")
         elif event == LogEvent.JOB_INFO:
             wildcards = record.wildcards or {}
             self.jobs[record.jobid] = record.rule_name, wildcards.get("parent", "") + wildcards.get("name", "")
@@ -63,27 +70,43 @@ class LogHandler(LogHandlerBase):
         elif event in (None, LogEvent.ERROR) and self._matters(record):
             self._say(record.getMessage())
 
-    @staticmethod
-    def _matters(record: logging.LogRecord) -> bool:
+    def _matters(self, record: logging.LogRecord) -> bool:
         """Whether a message is for the person: warnings, errors, what the workflow says itself, and that all is done.
 
-        What Snakemake says of a failed job has been said, shorter, when it failed.
+        What Snakemake says of a failed job has been said, shorter, when it failed; what one batch of several has to do
+        is of no interest.
         """
         message = record.getMessage()
         if record.levelno >= logging.WARNING:
             said = "CalledProcessError" in message or message.startswith("Exiting because a job")
             return not said and not message.startswith("WorkflowError:\nAt least one job")
-        return message.startswith(("Nothing to be done", "mirflow:"))
+        return message.startswith("mirflow:") or (message.startswith("Nothing to be done") and not self.batch)
 
     def _line(self) -> str:
-        elapsed = time.monotonic() - self.began
+        elapsed = time.time() - self.began
         share = self.done / self.total if self.total else 0
-        left = f", about {self.clock(elapsed * (1 - share) / share)} left" if 0.02 < share < 1 else ""
-        failed = f"  {self.failed} failed" if self.failed else ""
-        return (
-            f"{share:4.0%}  {self.done}/{self.total} jobs  {self.tracks}/{self.all_tracks} tracks{failed}"
-            f"  {self.clock(elapsed)}{left}"
-        )
+        if self.batch:
+            # Tracks of earlier batches with nothing to do took no time: they say nothing of what is to come.
+            worked = self.batch.before - self.batch.idle + share * self.batch.size
+            share = (self.batch.before + share * self.batch.size) / self.batch.tracks
+            left = elapsed * (1 - share) * self.batch.tracks / worked if worked else 0
+            counts = f"{self.batch.jobs + self.done} jobs  {self._complete()}/{self.batch.tracks} tracks"
+        else:
+            left = elapsed * (1 - share) / share if share else 0
+            counts = f"{self.done}/{self.total} jobs  {self.tracks}/{self.all_tracks} tracks"
+        remaining = f", about {self.clock(left)} left" if 0.02 < share < 1 else ""
+        failed = self.failed + (self.batch.failed if self.batch else 0)
+        return f"{share:4.0%}  {counts}{f'  {failed} failed' if failed else ''}  {self.clock(elapsed)}{remaining}"
+
+    def _complete(self) -> int:
+        """Return the tracks behind us: those of earlier batches, those with nothing to do, and those made."""
+        return self.batch.before + self.batch.size - self.all_tracks + self.tracks
+
+    def close(self) -> None:
+        """Leave to the next batch what is done in this one."""
+        if self.batch and self.total:
+            self.note(jobs=self.batch.jobs + self.done, failed=self.batch.failed + self.failed)
+        super().close()
 
     def _show(self, last: bool = False) -> None:
         now = time.monotonic()

@@ -3,6 +3,7 @@
 import argparse
 import importlib.metadata
 from pathlib import Path
+from typing import Any
 
 from mirflow import __version__, artifacts, audio, registry
 from mirflow.errors import MirflowError
@@ -42,6 +43,17 @@ def run(arguments: argparse.Namespace) -> None:
         for key, path in zip(feature.inputs, paths, strict=True)
     }
     chosen = {setting.name: getattr(arguments, f"set_{setting.name}") for setting in feature.settings}
+    artifacts.write_json(arguments.output, fragment(feature, inputs, chosen))
+
+
+def fragment(feature: registry.Feature, inputs: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
+    """Measure a feature; return what its fragment holds: the values, and where they come from.
+
+    Parameters
+    ----------
+    inputs : as `registry.measure` takes them
+    chosen : a value for each of the feature's settings
+    """
     values = registry.measure(feature.name, inputs, chosen)
     origin = {"feature": feature.name, "version": feature.version}
     origin["backend"] = feature.backend or "mirflow"
@@ -49,7 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
     differing = {s.name: chosen[s.name] for s in feature.settings if chosen[s.name] != s.default}
     if differing:
         origin["settings"] = differing
-    artifacts.write_json(arguments.output, {**values, PROVENANCE: origin})
+    return {**values, PROVENANCE: origin}
 
 
 def _beside(full_mix: Path, key: str) -> Path:
