@@ -4,7 +4,7 @@
 from mirflow.model_features import audiobox
 
 # On a CPU it takes 17 s of computing a minute of music, and one track runs at a time: so several threads for it.
-AESTHETICS_THREADS = 4 if config["aesthetics"]["device"] == "cpu" else 1
+AESTHETICS_THREADS = accelerator.expected_threads(config["aesthetics"]["device"])
 AESTHETICS = ["audiobox"] if config["aesthetics"]["backend"] == "audiobox" else []
 
 
@@ -27,10 +27,8 @@ rule feature_audiobox:
         mem_mb=2000,  # of 20 minutes, on a CPU
     params:
         device=config["aesthetics"]["device"],
-        threads=AESTHETICS_THREADS,  # fewer, when Snakemake has fewer cores, would round the scores differently
         version=audiobox.FEATURE.version,
         source=registry.module_identity("mirflow.model_features.audiobox"),
         model=models.identity(audiobox.MODEL),
     shell:
-        "mirflow --model audiobox {input.full_mix:q} --device {params.device} --threads {params.threads}"
-        " -o {output:q} 2> {log:q}"
+        "mirflow --model audiobox {input.full_mix:q} --device {params.device}" " -o {output:q} 2> {log:q}"

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from conftest import RATE, jobs, loop, run_snakemake, write
-from mirflow import artifacts, audio, models, resident, separators
+from mirflow import accelerator, artifacts, audio, models, resident, separators
 from mirflow.__main__ import main
 from mirflow.audio import Audio
 from mirflow.errors import MirflowError
@@ -29,10 +29,12 @@ SIX = ("bass", "drums", "other", "vocals", "guitar", "piano")
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(accelerator, "CPU_THREADS", 1)
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        yield
+        torch.set_num_threads(before)
 
 
 @dataclass
@@ -143,7 +145,7 @@ def test_what_cannot_be_is_an_error():
         separators.separate(Audio(mix, RATE), Shares(KNOWN | {"bass": float("inf")}))
 
 
-def test_nothing_of_torch_is_left_as_a_network_had_it():
+def test_nothing_of_torch_is_left_as_a_network_had_it(monkeypatch):
     """Other models live in the same process, and their bytes must not depend on whether stems were made before."""
 
     class Nosy(Shares):
@@ -158,9 +160,10 @@ def test_nothing_of_torch_is_left_as_a_network_had_it():
         return torch.get_num_threads(), *flags, torch.is_inference_mode_enabled()
 
     seen, before, mix = [], state(), Audio(tone(2, 900, RATE), RATE)
-    separators.separate(mix, Nosy(KNOWN), threads=3)
-    with pytest.raises(MirflowError, match="the GPU has too little memory; take a shorter segment"):
-        separators.separate(mix, Nosy(KNOWN | {"bass": 2}), threads=3)
+    monkeypatch.setattr(accelerator, "CPU_THREADS", 3)
+    separators.separate(mix, Nosy(KNOWN))
+    with pytest.raises(MirflowError, match="the GPU has too little memory"):
+        separators.separate(mix, Nosy(KNOWN | {"bass": 2}))
     assert seen == [(3, False, True, True)] * 2 and state() == before == (1, True, False, False)
 
 

@@ -3,8 +3,6 @@
 import importlib.metadata
 import json
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -159,13 +157,12 @@ def _wrong(path: Path, what: str, error: Exception) -> MirflowError:
     return MirflowError(f"{path}: {what} of AudioBox Aesthetics expected ({said})")
 
 
-def measure(full_mix: Audio, model: Loaded, threads: int = 1) -> dict[str, float | None]:
+def measure(full_mix: Audio, model: Loaded) -> dict[str, float | None]:
     """Judge a track: the mean of its windows of 10 s, weighted by how much of each is sound and not padding.
 
     Parameters
     ----------
     full_mix : samples float32 [channel, n], rate in Hz; the mean of the channels is judged
-    threads : of the CPU; another number rounds the scores differently
 
     Returns
     -------
@@ -178,7 +175,7 @@ def measure(full_mix: Audio, model: Loaded, threads: int = 1) -> dict[str, float
         return dict.fromkeys(key for key, _ in AXES.values())
     lengths = np.array([len(window) for window in windows])
     scores: dict[str, list[float]] = {axis: [] for axis in AXES}
-    with _settled(threads):
+    with accelerator.settled(model.device), warnings.catch_warnings(action="ignore"):  # see `load`
         size = 1 if model.device == "cpu" else BATCH
         for first in range(0, len(windows), size):
             said = _judge(windows[first : first + size], model)
@@ -198,22 +195,6 @@ def _judge(windows: list[np.ndarray], model: Loaded) -> dict[str, list[float]]:
     batch = {"wav": torch.from_numpy(sound)[:, None], "mask": torch.from_numpy(filled)[:, None]}
     said = model.network({key: value.to(model.device) for key, value in batch.items()})
     return {axis: said[axis].float().reshape(-1).tolist() for axis in AXES}
-
-
-@contextmanager
-def _settled(threads: int) -> Iterator[None]:
-    """Compute without gradients and with kernels that give the same every time; another model may follow in here."""
-    import torch
-
-    before = torch.get_num_threads(), torch.backends.cudnn.deterministic
-    torch.set_num_threads(threads)
-    torch.backends.cudnn.deterministic = True
-    try:
-        with torch.inference_mode(), warnings.catch_warnings(action="ignore"):  # see `load`
-            yield
-    finally:
-        torch.set_num_threads(before[0])
-        torch.backends.cudnn.deterministic = before[1]
 
 
 def provenance(model: Loaded) -> dict:
