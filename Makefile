@@ -5,7 +5,8 @@
 # make scale                                            what Snakemake costs with libraries of 1000 and of 5000 tracks
 # make bench                                            what each step costs, and the workflow against one plain program
 # make eval-beats DIR=...                               beats and downbeats against true ones, beside other trackers
-# make eval-stems DIR=...                               stems against true ones, beside a simple split
+# make eval-stems DIR=...                               stems against true ones, beside a simple split; of a trained
+#                                                       separator: ARGS="--backend demucs --entry htdemucs_ft"
 # make chaos ROUNDS=50                                  break things while a run is at work, and see that nothing is lost
 # make fuzz CASES=500                                   give damaged and malicious files to what reads audio
 # make lint                                             what the tests do not look at: style of Python and of the rules
@@ -57,7 +58,7 @@ scale: $(VENV)/base.done
 	@$(BIN)/python -m mirflow scale $(TRACKS)
 
 eval-beats eval-stems: $(VENV)/dev.done
-	@$(BIN)/python -m mirflow $(subst -,_,$@) "$$DIR"
+	@$(BIN)/python -m mirflow $(subst -,_,$@) "$$DIR" $(ARGS)
 
 chaos: $(VENV)/dev.done
 	@cd tests && ../$(BIN)/python chaos.py $(ROUNDS)

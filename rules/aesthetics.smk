@@ -4,7 +4,7 @@
 from mirflow.model_features import audiobox
 
 # On a CPU it takes 17 s of computing a minute of music, and one track runs at a time: so several threads for it.
-AESTHETICS_THREADS = 4 if config["aesthetics"]["device"] == "cpu" else 1
+AESTHETICS_THREADS = accelerator.expected_threads(config["aesthetics"]["device"])
 AESTHETICS = ["audiobox"] if config["aesthetics"]["backend"] == "audiobox" else []
 
 
@@ -31,4 +31,4 @@ rule feature_audiobox:
         source=registry.module_identity("mirflow.model_features.audiobox"),
         model=models.identity(audiobox.MODEL),
     shell:
-        "mirflow --model audiobox {input.full_mix:q} --device {params.device} --threads {threads} -o {output:q} 2> {log:q}"
+        "mirflow --model audiobox {input.full_mix:q} --device {params.device}" " -o {output:q} 2> {log:q}"

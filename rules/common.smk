@@ -15,7 +15,7 @@ SCRIPTS = f"{workflow.basedir}/scripts"
 if SCRIPTS not in sys.path:
     sys.path.insert(0, SCRIPTS)
 
-from mirflow import library, models, progress, registry, settings, worker
+from mirflow import accelerator, library, models, progress, registry, settings, worker
 from mirflow.errors import MirflowError
 
 # Models may be described in their own folder, and features follow from them: before the settings are checked.

@@ -26,6 +26,7 @@ if BEATS["backend"] == "dsp":
             "mirflow beat_activations {input:q} -o {output.activations:q} --record {output.record:q} 2> {log:q}"
 
 else:
+    BEATS_THREADS = accelerator.expected_threads(BEATS["device"])
 
     rule beat_activations:
         input:
@@ -41,6 +42,7 @@ else:
         priority: 20
         conda:
             "../envs/models.yaml"
+        threads: BEATS_THREADS
         resources:
             gpu=1,
         params:

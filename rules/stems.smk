@@ -41,7 +41,7 @@ else:
         SEPARATOR = separators.entry(SEPARATION["backend"], SEPARATION["model"])
     except MirflowError as error:
         raise WorkflowError(str(error))
-    SEPARATOR_THREADS = 4 if SEPARATION["device"] == "cpu" else 1
+    SEPARATOR_THREADS = accelerator.expected_threads(SEPARATION["device"])
 
     rule stems:
         input:
@@ -72,7 +72,6 @@ else:
             about=json.dumps(models.entry(SEPARATOR)["separator"]),
             model=models.identity(SEPARATOR),
             device=SEPARATION["device"],
-            threads=SEPARATOR_THREADS,  # fewer, when Snakemake has fewer cores, would round the stems differently
             running=" ".join(f"--{name} {SEPARATION[name]}" for name in separators.DEFAULTS),
             source=separators.identity(SEPARATION["backend"]),
             format=STEM_FORMAT,
@@ -80,5 +79,5 @@ else:
         shell:
             "mirflow --model stems {input.full_mix:q} -o {output.drums:q} {output.bass:q} {output.other:q}"
             " {output.vocals:q} --record {output.record:q} --backend {params.backend} --model {input.model:q}"
-            " --entry {params.entry} --device {params.device} --threads {params.threads} {params.running}"
+            " --entry {params.entry} --device {params.device} {params.running}"
             " --format {params.format} --bitrate {params.bitrate} 2> {log:q}"

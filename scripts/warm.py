@@ -45,7 +45,10 @@ def main(argv: list[str]) -> int:
     except OSError:
         status = None
     if status is None:  # no worker, or it is gone, and its child with it; what that wrote is complete or not there
-        return cold(argv) if "=" in run or alive(run) else 1  # after the run nobody waits for the result
+        if is_over(run):  # nobody waits for the result
+            print("mirflow: error: the run is over that this command belongs to", file=sys.stderr)
+            return 1
+        return cold(argv)
     if status < 0:
         import signal
 
@@ -60,10 +63,10 @@ def run_identity() -> str | None:
     return os.environ.get("MIRFLOW_RUN") if os.environ.get("MIRFLOW_WARM") != "0" else None
 
 
-def alive(run: str) -> bool:
-    """Whether the process "pid:start time" still runs; a later process with its number does not count."""
+def is_over(run: str) -> bool:
+    """Whether the process "pid:start time" is gone; a later one with its number does not count."""
     pid, _, began = run.partition(":")
-    return bool(began) and start_time(pid) == began
+    return "=" not in run and (not began or start_time(pid) != began)  # of a cluster's job nobody knows
 
 
 def start_time(pid: int | str) -> str:
@@ -175,6 +178,8 @@ def connect(path: str, run: str, kind: str = "worker") -> socket.socket:
         try:
             fcntl.lockf(locks, fcntl.LOCK_EX, 1, int(os.path.basename(path), 16) >> 2)
             if not reached(connection, path):
+                if is_over(run):
+                    raise OSError("no worker starts after its run")
                 if 0 < cold_for(f"{path}.cold") <= COLD * START_TIMEOUT:
                     raise OSError("the worker did not start lately")
                 began = time.monotonic()

@@ -114,3 +114,24 @@ def test_profiles_for_gpus_hold_all_of_the_default_one():
     )
     assert gpu == {**default, "cores": "all"}
     assert rocm == {**gpu, "retries": 1}
+
+
+@pytest.mark.parametrize(
+    ("choice", "card", "count"), [("auto", "nvidia0", 1), ("auto", "null", 4), ("cpu", "nvidia0", 4)]
+)
+def test_a_model_on_the_cpu_gets_threads_and_one_on_a_card_gets_one(tmp_path, monkeypatch, choice, card, count):
+    monkeypatch.setattr(sys, "platform", "linux")
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev" / card).touch()
+    assert accelerator.expected_threads(choice, tmp_path) == count
+
+
+def test_afterwards_all_is_as_before_and_short_memory_is_an_error_of_ours(monkeypatch):
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads(), torch.backends.cudnn.deterministic
+    monkeypatch.setattr(accelerator, "CPU_THREADS", before[0] + 1)
+    with pytest.raises(MirflowError, match="too little memory"), accelerator.settled("cpu"):
+        assert torch.get_num_threads() == before[0] + 1 and torch.backends.cudnn.deterministic
+        assert not torch.ones(1, requires_grad=True).add(1).requires_grad
+        raise torch.OutOfMemoryError
+    assert before == (torch.get_num_threads(), torch.backends.cudnn.deterministic)

@@ -487,15 +487,6 @@ def test_trained_graphs_give_what_essentias_one_liners_give(shared, trained, tmp
     emotion = "emomusic-msd-musicnn-1.pb"
     for name, file in (("msd-musicnn-1.pb",) * 2, ("deeptemp-k16-3.pb", "deeptemp_k16.pb"), (emotion,) * 2):
         os.symlink(trained / file, tmp_path / name)
-    nodes = {"input": "flatten_in_input", "output": "dense_out"}
-    keys = {"valence": "v", "arousal": "a"}
-    catalogue(
-        tmp_path,
-        emotion={
-            "files": [emotion],
-            "head": {"network": "msd-musicnn", "classes": ["v", "a"], "keys": keys, "bounds": [1, 9], **nodes},
-        },
-    )
     clip = audio.read(next((shared / "eval" / "clips").glob("*Vibe_Ace.ogg")))
     clip = Audio(clip.samples[:, : 15 * clip.rate], clip.rate)
     mono = audio.resample(clip.mono(), clip.rate, RATE)
@@ -504,10 +495,11 @@ def test_trained_graphs_give_what_essentias_one_liners_give(shared, trained, tmp
         graphFilename=str(trained / "msd-musicnn-1.pb"), output="model/dense/BiasAdd"
     )
     np.testing.assert_allclose(heard.output, musicnn(mono), atol=2e-5)  # other batches, other rounding
-    emotions = one_liner("TensorflowPredict2D")(graphFilename=str(trained / emotion), **nodes)(musicnn(mono)).mean(
-        axis=0
+    regression = one_liner("TensorflowPredict2D")(
+        graphFilename=str(trained / emotion), input="flatten_in_input", output="dense_out"
     )
-    fragment = heads.measure("emotion", heard)
+    emotions = regression(musicnn(mono)).mean(axis=0)
+    fragment = heads.measure("valence_arousal", heard)
     assert (fragment["valence"], fragment["arousal"]) == pytest.approx(tuple(emotions), rel=1e-5)
     tags = heads.measure("msd_tags", networks.hear("msd_tags", clip))["essentia_tags"]
     assert next(iter(tags)) == "jazz"

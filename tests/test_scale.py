@@ -1,4 +1,4 @@
-"""The programs behind `make scale` and `make bench` measure what they say: finished clones, the same work."""
+"""The programs of `make scale` and `make bench` measure what they say: finished clones, the same work done plain."""
 
 from pathlib import Path
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from conftest import RATE, jobs, loop, run_snakemake, write
-from mirflow import artifacts, audio, models, resident, separators
+from mirflow import accelerator, artifacts, audio, models, resident, separators
 from mirflow.__main__ import main
 from mirflow.audio import Audio
 from mirflow.errors import MirflowError
@@ -29,10 +29,12 @@ SIX = ("bass", "drums", "other", "vocals", "guitar", "piano")
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(accelerator, "CPU_THREADS", 1)
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        yield
+        torch.set_num_threads(before)
 
 
 @dataclass
@@ -143,7 +145,7 @@ def test_what_cannot_be_is_an_error():
         separators.separate(Audio(mix, RATE), Shares(KNOWN | {"bass": float("inf")}))
 
 
-def test_nothing_of_torch_is_left_as_a_network_had_it():
+def test_nothing_of_torch_is_left_as_a_network_had_it(monkeypatch):
     """Other models live in the same process, and their bytes must not depend on whether stems were made before."""
 
     class Nosy(Shares):
@@ -158,9 +160,10 @@ def test_nothing_of_torch_is_left_as_a_network_had_it():
         return torch.get_num_threads(), *flags, torch.is_inference_mode_enabled()
 
     seen, before, mix = [], state(), Audio(tone(2, 900, RATE), RATE)
-    separators.separate(mix, Nosy(KNOWN), threads=3)
-    with pytest.raises(MirflowError, match="the GPU has too little memory; take a shorter segment"):
-        separators.separate(mix, Nosy(KNOWN | {"bass": 2}), threads=3)
+    monkeypatch.setattr(accelerator, "CPU_THREADS", 3)
+    separators.separate(mix, Nosy(KNOWN))
+    with pytest.raises(MirflowError, match="the GPU has too little memory"):
+        separators.separate(mix, Nosy(KNOWN | {"bass": 2}))
     assert seen == [(3, False, True, True)] * 2 and state() == before == (1, True, False, False)
 
 
@@ -211,18 +214,33 @@ def test_it_is_what_demucs_itself_makes_of_a_track(demucs_files, number, shifts,
         np.testing.assert_allclose(stems[name], target, atol=1e-5 * float(np.abs(target).max()))
 
 
-def test_a_shorter_segment_is_another_run_and_a_longer_one_is_refused(demucs_files):
-    assert demucs.load(demucs_files[:1], "cpu", segment=1).segment == RATE
+def test_a_shorter_segment_is_what_demucs_makes_of_it_and_a_longer_one_is_refused(demucs_files, tmp_path):
+    from fractions import Fraction
+
+    from demucs.apply import BagOfModels, apply_model
+    from demucs.hf import load_safetensors_model
+
+    file, mix = tiny_separators.demucs(tmp_path / "long.safetensors", segment=Fraction(3, 2)), music(1.7)
+    separator = demucs.load([file], "cpu", segment=1)
+    assert separator.segment == RATE
+    sound, (mean, scale) = torch.from_numpy(mix.samples), separators.level(mix.samples)
+    with torch.no_grad():
+        bag = BagOfModels([load_safetensors_model(file)], segment=1)
+        expected = apply_model(bag, ((sound - mean) / scale)[None], shifts=0)[0][0].numpy() * scale
+    np.testing.assert_allclose(
+        separators.separate(mix, separator)["drums"], expected, atol=1e-5 * np.abs(expected).max()
+    )
     for wrong in (1.5, 0.5):
         with pytest.raises(MirflowError, match=rf"0\.safetensors: hears between 1 and 1 s at once, not .*{wrong}"):
             demucs.load(demucs_files[:1], "cpu", segment=wrong)
 
 
-def test_bfloat16_is_nearly_the_same(demucs_files):
-    separator, mix = demucs.load(demucs_files[:1], "cpu"), music(1)
-    exact = separators.separate(mix, separator)["drums"]
-    rough = separators.separate(mix, separator, precision="bfloat16")["drums"]
-    assert 0 < np.abs(rough - exact).max() < 0.1 * np.abs(exact).max()
+def test_bfloat16_is_nearly_the_same(demucs_files, tmp_path):
+    mix = music(0.3)
+    for separator in demucs.load(demucs_files[:1], "cpu"), roformer.load(tiny_separators.roformer(tmp_path), "cpu"):
+        exact = separators.separate(mix, separator)["drums"]
+        rough = separators.separate(mix, separator, precision="bfloat16")["drums"]
+        assert 0 < np.abs(rough - exact).max() < 0.1 * np.abs(exact).max()
 
 
 def rewritten(path: Path, target: Path, **changed: object) -> Path:
@@ -269,6 +287,8 @@ def test_damaged_files_and_bags_that_are_none_are_refused(demucs_files, tmp_path
             demucs.load([short], "cpu")
     with pytest.raises(MirflowError, match="weights must be 2 x 4"):
         demucs.load(demucs_files, "cpu", weights=[[1, 0, 0, 0]])
+    with pytest.raises(MirflowError, match="no file gives one of drums, bass, other, vocals"):
+        demucs.load(demucs_files, "cpu", weights=[[1, 0, 0, 1], [0, 1, 0, 1]])
     six = tiny_separators.demucs(tmp_path / "six.safetensors", sources=SIX)
     assert demucs.load([six], "cpu").sources == SIX
     with pytest.raises(MirflowError, match=r"six\.safetensors: .*these are no bag"):
@@ -447,6 +467,11 @@ def test_one_process_loads_once_and_two_runs_give_the_same_bytes(folder, tmp_pat
     assert (bag[0] == first[0], bag[1] == first[1], bag[2] == first[2]) == (True, False, True)
     assert separated("f", "--model", str(folder / "one.safetensors"), "--device", "cpu") == first
     assert len(loads) == 3
+    piece = tmp_path / "set" / "piece"
+    for stem in ("mix", *STEMS):
+        write(piece / f"{stem}.flac", loop(1.5))
+    assert main(["eval_stems", str(piece.parent), "--backend", "demucs", "--entry", "bag", "--device", "cpu"]) == 0
+    assert "MEDIAN                      bag  " in capsys.readouterr().out
     (folder / "former.ckpt").write_bytes(b"another")
     wrong = [str(tmp_path / f"x-{stem}.mp3") for stem in STEMS]
     assert main(["stems", str(mix), "-o", *wrong, "--backend", "roformer", "--device", "cpu"]) == 1
@@ -474,6 +499,7 @@ def test_the_workflow_with_each_of_them(folder, tmp_path):
     done = snakemake(backend="demucs", device="cpu", overlap=0.5, precision="bfloat16", shifts=1, segment=1)
     assert done.returncode == 0, done.stdout
     assert jobs(done.stdout)["stems"] == 2
+    assert "priority: 25" in done.stdout and "gpu=1" in done.stdout
     content = artifacts.read_json(tmp_path / "out" / "Song one" / "Song one.INFO")
     said = content["_provenance"]["stems"]
     assert (said["backend"], said["model"]["name"]) == ("demucs", "htdemucs")

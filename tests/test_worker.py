@@ -2,16 +2,20 @@
 
 import json
 import os
+import re
+import resource
 import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
+import warm
 from conftest import REPOSITORY
 from mirflow import worker
 
@@ -50,7 +54,7 @@ class Run:
         for entry in Path("/proc").glob("[0-9]*/cmdline"):
             try:
                 arguments = entry.read_bytes()
-                if b"mirflow.worker" in arguments and str(self.folder).encode() in arguments:
+                if re.search(rb"mirflow\.(model_)?worker", arguments) and str(self.folder).encode() in arguments:
                     found.append(int(entry.parent.name))
             except (FileNotFoundError, ProcessLookupError):
                 continue
@@ -128,11 +132,14 @@ def test_a_killed_child_is_an_error_and_the_worker_lives(run, busy):
     assert run.call("--version")[0] == 0 and len(run.workers()) == 1
 
 
-def test_a_killed_client_takes_its_child_with_it(run, busy):
+def test_a_killed_client_takes_its_child_with_it_and_a_socket_that_is_gone_does_not(run, busy):
     client, child = busy
+    for path in run.sockets():
+        path.unlink()
+    time.sleep(2.5)  # the worker looks once a second
+    assert child in run.workers() and client.poll() is None
     client.kill()
-    assert until(lambda: child not in run.workers())
-    assert len(run.workers()) == 1
+    assert until(lambda: not run.workers()), "nobody can reach this worker any more"
 
 
 def test_when_the_worker_is_killed_its_client_runs_the_command_and_the_next_starts_another(run, busy, tmp_path):
@@ -154,9 +161,129 @@ def test_two_runs_do_not_meet(run, tmp_path):
         other.end()
 
 
-def test_a_folder_that_others_may_enter_is_not_used(run, tmp_path):
-    folder = tmp_path / f"mirflow-{os.getuid()}"
-    folder.mkdir()
-    folder.chmod(0o755)
-    assert run.call("--version")[:2] == (0, "0.1.0\n")  # cold
-    assert not run.workers()
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """A folder for the session, and one for temporary files."""
+    for name, variable in (("session", "XDG_RUNTIME_DIR"), ("temporary", "TMPDIR")):
+        (tmp_path / name).mkdir(mode=0o700)
+        monkeypatch.setenv(variable, str(tmp_path / name))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return tmp_path / "session", tmp_path / "temporary"
+
+
+def hostile(kind: str, folder: Path) -> None:
+    """Prepare the folder of sockets as somebody might who wants to serve or to watch this user."""
+    mine = folder / f"mirflow-{os.getuid()}"
+    if kind == "link":
+        mine.symlink_to(folder.parent)
+    elif kind == "file":
+        mine.touch()
+    elif kind == "open":
+        mine.mkdir()
+        mine.chmod(0o755)
+    elif kind == "somebody else's":
+        if os.geteuid() != 0:
+            pytest.skip("only root can give folders away")
+        mine.mkdir(mode=0o700)
+        os.chown(mine, 1, 1)
+    elif kind == "in a folder of all, which is not sticky":
+        folder.chmod(0o777)
+    elif kind == "missing":
+        folder.rmdir()
+
+
+@pytest.mark.parametrize(
+    "kind", ["link", "file", "open", "somebody else's", "in a folder of all, which is not sticky", "missing"]
+)
+def test_a_folder_that_is_not_private_is_not_used(places, kind):
+    session, temporary = places
+    assert warm.socket_path("1:1").startswith(str(session))
+    (session / f"mirflow-{os.getuid()}").rmdir()
+    hostile(kind, session)
+    assert warm.socket_path("1:1").startswith(str(temporary))
+
+
+def test_a_path_too_long_for_a_socket_is_not_used(places, monkeypatch):
+    session, temporary = places
+    deep = session / ("long" * 25)
+    deep.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
+    assert warm.socket_path("1:1").startswith(str(temporary))
+
+
+def test_a_worker_that_does_not_start_is_not_tried_again_at_once(places, monkeypatch):
+    path, tried = warm.socket_path(worker.identity()), []
+
+    def start(*_):
+        tried.append(time.monotonic())
+        time.sleep(0.05)
+        raise OSError
+
+    monkeypatch.setattr(warm, "start", start)
+    for _ in range(2):
+        with pytest.raises(OSError):
+            warm.connect(path, worker.identity())
+    assert len(tried) == 1
+    time.sleep(0.3)
+    with pytest.raises(OSError):
+        warm.connect(path, worker.identity())
+    assert len(tried) == 2
+
+
+def test_a_run_is_over_when_only_its_exit_status_is_left(tmp_path):
+    dead = subprocess.Popen(["sleep", "600"])
+    run = f"{dead.pid}:{worker.start_time(dead.pid)}"
+    assert not warm.is_over(run)
+    dead.kill()
+    assert until(lambda: warm.is_over(run)), "a zombie counts as alive"
+    dead.wait()
+
+
+def test_after_its_run_a_command_is_not_done(run):
+    run.end()
+    status, out, err = run.call("--version")
+    assert (status, out) == (1, "") and "the run is over" in err and not run.workers()
+
+
+def test_the_worker_of_a_clusters_job_serves_all_that_snakemake_starts_in_it(monkeypatch):
+    for variable in ("MIRFLOW_RUN", "MIRFLOW_WARM", "SLURM_JOB_ID"):
+        monkeypatch.setenv(variable, "17")
+    worker.announce(True, inner=True)
+    assert os.environ["MIRFLOW_RUN"] == "SLURM_JOB_ID=17"
+    worker.announce(True)  # the whole run inside of one job: two of them do not meet
+    assert os.environ["MIRFLOW_RUN"] == worker.identity()
+
+
+# The model worker is up faster, and shares all of this with the other one.
+
+
+def test_more_clients_than_the_worker_may_open_files_for(run):
+    few = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))}
+    clients = [run.client("--model", "--version", **few) for _ in range(30)]
+    assert [client.wait(120) for client in clients] == [0] * 30
+    assert len(run.workers()) == 2, "a worker and its child"
+
+
+def test_what_a_killed_worker_left_is_cleared_away_by_the_next(run, tmp_path):
+    other = Run(tmp_path)
+    assert run.call("--model", "--version")[0] == 0
+    for pid in run.workers():
+        os.kill(pid, signal.SIGKILL)
+    (left,) = run.sockets()
+    try:
+        assert other.call("--model", "--version")[0] == 0
+        assert until(lambda: not left.exists()) and len(run.sockets()) == 1
+    finally:
+        other.end()
+
+
+def test_umask_and_a_folder_that_is_gone_are_as_cold(run, tmp_path):
+    fragment = tmp_path / "tempo.json"
+    fragment.write_text(json.dumps({"bpm": 120.0, "_provenance": {"feature": "tempo", "version": 1}}))
+    assert run.call("--model", "info", str(fragment), "-o", str(tmp_path / "x.INFO"), umask=0o077)[0] == 0
+    assert stat.S_IMODE((tmp_path / "x.INFO").stat().st_mode) == 0o600
+    gone = tmp_path / "gone"
+    client = f"'{sys.executable}' -I -S '{SCRIPTS}/warm.py' --model --version"
+    command = f"mkdir '{gone}'; cd '{gone}'; rmdir '{gone}'; {client}"
+    done = subprocess.run(["sh", "-c", command], env=run.environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "0.1.0\n"), done.stderr

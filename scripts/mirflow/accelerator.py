@@ -8,12 +8,14 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from mirflow.errors import MirflowError
 
 CHOICES = ("auto", "cpu")  # of the settings called `device`
+CPU_THREADS = 4  # of a model that runs on the CPU; one number for all machines, since it decides how sums are rounded
 
 ROCM = {
     # Kernels of attention whose memory grows with the length, not with its square; on consumer cards torch leaves them
@@ -84,6 +86,8 @@ def torch_is_for(kind: str) -> bool:
 def device(choice: str) -> str:
     """Return torch's name of the device to run on: "cuda" (NVIDIA, and AMD with ROCm), "mps" (Apple) or "cpu".
 
+    Like `prepare`, this belongs before the first ``import torch``.
+
     Parameters
     ----------
     choice : "auto" takes the accelerator where there is one; "cpu" never does
@@ -94,6 +98,8 @@ def device(choice: str) -> str:
     """
     if choice not in CHOICES:
         raise MirflowError(f"device: {choice!r} is none of {', '.join(CHOICES)}")
+    # Threads of torch that wait for each other would otherwise spin, on cores that other jobs are using.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if choice == "cpu":
         return "cpu"
     prepare()
@@ -102,6 +108,45 @@ def device(choice: str) -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def is_likely(root: Path = Path("/")) -> bool:
+    """Return whether this machine seems to have an accelerator, without asking torch."""
+    return sys.platform == "darwin" or any((root / "dev").glob("nvidia[0-9]*")) or has_amd_card(root)
+
+
+def threads(device: str) -> int:
+    """Return how many threads of the CPU a model takes: one that feeds the accelerator, or some that compute."""
+    return CPU_THREADS if device == "cpu" else 1
+
+
+def expected_threads(choice: str, root: Path = Path("/")) -> int:
+    """Return the same before anything runs, for a setting `device`; only for planning, it may be mistaken."""
+    return threads("auto" if choice != "cpu" and is_likely(root) else "cpu")
+
+
+@contextmanager
+def settled(device: str) -> Iterator[None]:
+    """Compute on a device without gradients, and with kernels that give the same every time; then all is as before.
+
+    Raises
+    ------
+    MirflowError : the GPU has too little memory
+    """
+    import torch
+
+    before = torch.get_num_threads(), torch.backends.cudnn.deterministic
+    torch.set_num_threads(threads(device))
+    torch.backends.cudnn.deterministic = True
+    try:
+        with torch.inference_mode():
+            yield
+    except torch.OutOfMemoryError as error:
+        release()
+        raise MirflowError("the GPU has too little memory") from error
+    finally:
+        torch.set_num_threads(before[0])
+        torch.backends.cudnn.deterministic = before[1]
 
 
 def release() -> None:

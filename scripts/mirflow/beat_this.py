@@ -95,7 +95,7 @@ def activations(full_mix: Audio, network: "torch.nn.Module") -> Activations:
     last = max(0, len(spectrum) - CHUNK)
     for begin in [*range(0, last, CHUNK - OVERLAP), last]:
         piece = torch.from_numpy(spectrum[begin : begin + CHUNK]).to(device)
-        with torch.inference_mode():
+        with accelerator.settled(device.type):
             judged = network(piece[None])
         weight = fade[: len(piece)]
         for row, name in enumerate(("beat", "downbeat")):

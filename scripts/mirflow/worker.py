@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 # The client, scripts/warm.py: it cannot import the package, so the package imports it.
-from warm import alive, cold_for, run_identity, socket_path, start_time
+from warm import cold_for, is_over, run_identity, socket_path, start_time
 
 IDLE = 600  # seconds without a request or a running child after which the worker ends
 CLUSTER_JOBS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
@@ -213,12 +213,12 @@ class Worker:
 
     def _over(self) -> bool:
         """Whether this worker is of no use any more."""
-        in_cluster = "=" in self.run
-        if not in_cluster and not alive(self.run):
+        if is_over(self.run):
             return True
+        idle = IDLE_CLUSTER if "=" in self.run else IDLE
         if not self._is_mine():  # somebody cleared the folder: nobody new can come
-            return not self.children
-        return not self.children and time.monotonic() - self.used > (IDLE_CLUSTER if in_cluster else IDLE)
+            idle = 0
+        return not self.children and time.monotonic() - self.used > idle
 
     def _is_mine(self) -> bool:
         """Whether the socket is still the one that this worker listens on."""

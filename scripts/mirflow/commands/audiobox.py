@@ -12,7 +12,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("full_mix", type=Path)
     parser.add_argument("--device", choices=accelerator.CHOICES, default="auto", help="auto: the GPU when there is one")
-    parser.add_argument("--threads", type=int, default=1, help="of the CPU, when the model runs there")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the fragment, a .json file")
 
 
@@ -24,6 +23,5 @@ def run(arguments: argparse.Namespace) -> None:
     model = resident.get(
         (audiobox.MODEL, changed, arguments.device), lambda: audiobox.load(accelerator.device(arguments.device))
     )
-    model.use_threads(arguments.threads)
     values = registry.check(audiobox.FEATURE, audiobox.measure(mix, model))
     artifacts.write_json(arguments.output, {**values, PROVENANCE: audiobox.provenance(model)})

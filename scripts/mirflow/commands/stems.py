@@ -44,7 +44,6 @@ def configure_backend(parser: argparse.ArgumentParser) -> None:
     trained.add_argument(
         "--device", choices=accelerator.CHOICES, default="auto", help="auto: the GPU when there is one"
     )
-    trained.add_argument("--threads", type=int, default=1, help="of the CPU (default: %(default)s)")
     trained.add_argument("--shifts", type=int, default=separators.DEFAULTS["shifts"], help="runs to take the mean of")
     trained.add_argument("--overlap", type=float, default=separators.DEFAULTS["overlap"], help="share of a segment")
     trained.add_argument(
@@ -72,7 +71,7 @@ def chosen(arguments: argparse.Namespace) -> tuple[Callable[[audio.Audio], dict[
     held = load(arguments)
     settings = {name: getattr(arguments, name) for name in separators.DEFAULTS}
     running = {name: value for name, value in settings.items() if name != "segment"}
-    return partial(separators.separate, separator=held.separator, threads=max(arguments.threads, 1), **running), {
+    return partial(separators.separate, separator=held.separator, **running), {
         "backend": arguments.backend,
         "backend_version": importlib.metadata.version(backend(arguments.backend).PACKAGE),
         "model": {"name": arguments.entry or arguments.model[0].name, "sha256": held.sha256},

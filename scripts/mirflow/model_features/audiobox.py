@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,12 +70,6 @@ class Loaded:
     device: str
     files: dict[str, str]
 
-    def use_threads(self, number: int) -> None:
-        """Let it use so many threads of the CPU."""
-        import torch
-
-        torch.set_num_threads(number)
-
     def close(self) -> None:
         """Free its memory."""
         self.network = None
@@ -101,7 +96,8 @@ def load(device: str = "cpu") -> Loaded:
     read = {(".json", ".safetensors"): _from_hub, (".pt",): _from_release}.get(tuple(sorted(by_kind)))
     if read is None or len(found) != len(by_kind):
         raise MirflowError(f"models.yaml: {MODEL}: a .safetensors and a .json file are expected, or one .pt file")
-    network, transform = read(AesMultiOutput, by_kind)
+    with warnings.catch_warnings(action="ignore"):  # the package uses what torch is about to drop
+        network, transform = read(AesMultiOutput, by_kind)
     return Loaded(network.to(device).eval(), transform, device, {path.name: sha256 for path, sha256 in found.items()})
 
 
@@ -172,8 +168,6 @@ def measure(full_mix: Audio, model: Loaded) -> dict[str, float | None]:
     -------
     the keys of `FEATURE`
     """
-    import torch
-
     mono = resample(full_mix.mono(), full_mix.rate, RATE)
     windows = [mono[start : start + WINDOW] for start in range(0, len(mono), WINDOW)]
     windows = [window for window in windows if np.abs(window).max() >= SILENCE]
@@ -181,19 +175,26 @@ def measure(full_mix: Audio, model: Loaded) -> dict[str, float | None]:
         return dict.fromkeys(key for key, _ in AXES.values())
     lengths = np.array([len(window) for window in windows])
     scores: dict[str, list[float]] = {axis: [] for axis in AXES}
-    with torch.inference_mode():
+    with accelerator.settled(model.device), warnings.catch_warnings(action="ignore"):  # see `load`
         size = 1 if model.device == "cpu" else BATCH
         for first in range(0, len(windows), size):
-            part = windows[first : first + size]
-            sound = np.stack([np.pad(window, (0, WINDOW - len(window))) for window in part])
-            filled = np.arange(WINDOW) < lengths[first : first + size, None]
-            batch = {"wav": torch.from_numpy(sound)[:, None], "mask": torch.from_numpy(filled)[:, None]}
-            said = model.network({key: value.to(model.device) for key, value in batch.items()})
+            said = _judge(windows[first : first + size], model)
             for axis in AXES:
-                scores[axis] += said[axis].float().reshape(-1).tolist()
+                scores[axis] += said[axis]
     means = {axis: float(np.average(scores[axis], weights=lengths)) for axis in AXES}
     scale = model.transform
     return {key: means[axis] * scale[axis]["std"] + scale[axis]["mean"] for axis, (key, _) in AXES.items()}
+
+
+def _judge(windows: list[np.ndarray], model: Loaded) -> dict[str, list[float]]:
+    """Return what the network says of some windows at a time; shorter ones are padded, and the padding masked."""
+    import torch
+
+    sound = np.stack([np.pad(window, (0, WINDOW - len(window))) for window in windows])
+    filled = np.stack([np.arange(WINDOW) < len(window) for window in windows])
+    batch = {"wav": torch.from_numpy(sound)[:, None], "mask": torch.from_numpy(filled)[:, None]}
+    said = model.network({key: value.to(model.device) for key, value in batch.items()})
+    return {axis: said[axis].float().reshape(-1).tolist() for axis in AXES}
 
 
 def provenance(model: Loaded) -> dict:

@@ -125,7 +125,6 @@ def separate(
     shifts: int = DEFAULTS["shifts"],
     overlap: float = DEFAULTS["overlap"],
     precision: str = DEFAULTS["precision"],
-    threads: int = 1,
 ) -> dict[str, np.ndarray]:
     """Split a mix with a trained network.
 
@@ -134,7 +133,6 @@ def separate(
     shifts : runs over the track whose mean is taken, each with its segments somewhere else; 0 is one from the start
     overlap : of neighbouring segments, which fade into each other, as a share of a segment
     precision : out of `PRECISIONS`, of the network's matrix products; spectra and sums are always float32
-    threads : of the CPU; another number rounds sums in another order
 
     Returns
     -------
@@ -157,7 +155,7 @@ def separate(
     for first, second in heard_together:
         members = [first] if second is None else [first, second]
         part = samples if len(members) == len(samples) else samples[members]
-        for name, stem in _separate(part, full_mix.rate, separator, shifts, overlap, precision, threads):
+        for name, stem in _separate(part, full_mix.rate, separator, shifts, overlap, precision):
             if stem.shape == samples.shape:
                 stems[name] = stem
             else:
@@ -166,7 +164,7 @@ def separate(
 
 
 def _separate(
-    samples: np.ndarray, rate: int, separator: Separator, shifts: int, overlap: float, precision: str, threads: int
+    samples: np.ndarray, rate: int, separator: Separator, shifts: int, overlap: float, precision: str
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield each stem of what is heard together, float32 [channel, n] at `rate`, and forget it."""
     import torch
@@ -177,7 +175,7 @@ def _separate(
     folding = fold(separator.sources)
     if scale > SILENT:
         computing = _computing_in(precision, separator.device)
-        with _settled(threads):
+        with _settled(separator.device):
             matrix = torch.from_numpy(folding).to(separator.device)
             for start, length, weight in _plan(mix.shape[1], separator.segment, overlap, leads(shifts, separator.rate)):
                 sound = torch.from_numpy(_cut(mix, start, length, separator.segment, mean, scale))
@@ -274,7 +272,7 @@ def _computing_in(precision: str, device: str) -> Callable[[], AbstractContextMa
 
 
 @contextmanager
-def _settled(threads: int) -> Iterator[None]:
+def _settled(device: str) -> Iterator[None]:
     """Compute without gradients, and with kernels that give the same every time.
 
     Attention is torch's `scaled_dot_product_attention`, which keeps no weights of each moment for each other; what
@@ -282,17 +280,10 @@ def _settled(threads: int) -> Iterator[None]:
     """
     import torch
 
-    before = torch.get_num_threads(), torch.backends.mha.get_fastpath_enabled(), torch.backends.cudnn.deterministic
-    torch.set_num_threads(threads)
+    before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
-    torch.backends.cudnn.deterministic = True
     try:
-        with torch.inference_mode():
+        with accelerator.settled(device):
             yield
-    except torch.OutOfMemoryError as error:
-        accelerator.release()
-        raise MirflowError("the GPU has too little memory; take a shorter segment, or precision float16") from error
     finally:
-        torch.set_num_threads(before[0])
-        torch.backends.mha.set_fastpath_enabled(before[1])
-        torch.backends.cudnn.deterministic = before[2]
+        torch.backends.mha.set_fastpath_enabled(before)

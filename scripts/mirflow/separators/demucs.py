@@ -81,13 +81,15 @@ def load(
                 module.sin_random_shift = 0
     if weights is not None and (len(weights) != len(files) or any(len(row) != len(sources) for row in weights)):
         raise MirflowError(f"{files[0]}: the bag's weights must be {len(files)} x {len(sources)}, [file][source]")
+    if weights is not None and not all(map(any, zip(*weights, strict=True))):
+        raise MirflowError(f"{files[0]}: by the bag's weights, no file gives one of {', '.join(sources)}")
     whole = first if len(networks) == 1 else BagOfModels(networks, weights)
     return Demucs(
         network=whole.to(device).eval(),
         sources=sources,
         rate=first.samplerate,
         channels=first.audio_channels,
-        segment=int(min(float(network.segment) for network in networks) * first.samplerate),
+        segment=min(int(network.segment * network.samplerate) for network in networks),
         device=device,
     )
 
