@@ -98,7 +98,7 @@ def full_disk(house: House, stack: contextlib.ExitStack) -> str:
     disk = tmpfs(house.folder / "disk", stack, needed // 2)
     results = house.seed("disk/results")
     status, said = house.run(results)
-    named = re.findall(rf"{re.escape(str(results))}/\S.*No space left on device", said)
+    named = re.findall(rf"{re.escape(str(results))}/.*: cannot be written \(No space left on device\)", said)
     check(status != 0 and named, f"status {status}, and no word of which file there was no room for:\n{said[-3000:]}")
     whole(house, results)
     for track in TRACKS:
@@ -133,7 +133,8 @@ def read_only_results(house: House, stack: contextlib.ExitStack) -> str:
     seconds = time.monotonic() - began
     check(status != 0 and f"{fresh}: cannot be written" in said, f"status {status}:\n{said[-3000:]}")
     status, more = house.run(results)
-    protected = "Write-protected output files" in more and str(info_path(results, "one")) in more
+    named = any(str(info_path(results, track)) in more for track in TRACKS)
+    protected = "Write-protected output files" in more and named
     check(status != 0 and protected, f"status {status}:\n{more[-3000:]}")
     check("Finished jobid" not in said + more, "jobs were started in vain")
     writable(True)
