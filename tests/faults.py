@@ -433,7 +433,7 @@ def model_worker_killed(house: House, stack: contextlib.ExitStack) -> str:
         os.kill(child if victim == "child" else worker, signal.SIGKILL)
         said = run.communicate()[0]
         ends.append(run.returncode)
-        if run.returncode:
-            check("beat_this: the process was killed by SIGKILL" in said, said[-3000:])
+        if victim == "child":
+            check(run.returncode and "beat_this: the process was killed by SIGKILL" in said, said[-3000:])
         house.settle(results)
     return f"the run ended with {ends[0]} when the child was killed, with {ends[1]} when the worker was"
