@@ -100,6 +100,7 @@ class House:
         infos = [text for path, text in self.expected.items() if path.endswith(".INFO")]
         check(status == 0 and len(infos) == len(TRACKS), f"the undisturbed run failed:\n{said}")
         check(all(b'"theirs"' in text for text in infos), "keys of other people are lost")
+        self.leave_nothing()
 
     def seed(self, name: str) -> Path:
         """Return a results directory with .INFO files that hold keys of other people."""

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 from chaos import THEIRS, TRACKS, House, check, content, info_path, until
 from conftest import loop, write
@@ -98,7 +99,7 @@ def full_disk(house: House, stack: contextlib.ExitStack) -> str:
     disk = tmpfs(house.folder / "disk", stack, needed // 2)
     results = house.seed("disk/results")
     status, said = house.run(results)
-    named = re.findall(rf"{re.escape(str(results))}/\S.*No space left on device", said)
+    named = re.findall(rf"{re.escape(str(results))}/.*: cannot be written \(No space left on device\)", said)
     check(status != 0 and named, f"status {status}, and no word of which file there was no room for:\n{said[-3000:]}")
     whole(house, results)
     for track in TRACKS:
@@ -133,7 +134,8 @@ def read_only_results(house: House, stack: contextlib.ExitStack) -> str:
     seconds = time.monotonic() - began
     check(status != 0 and f"{fresh}: cannot be written" in said, f"status {status}:\n{said[-3000:]}")
     status, more = house.run(results)
-    protected = "Write-protected output files" in more and str(info_path(results, "one")) in more
+    named = any(str(info_path(results, track)) in more for track in TRACKS)
+    protected = "Write-protected output files" in more and named
     check(status != 0 and protected, f"status {status}:\n{more[-3000:]}")
     check("Finished jobid" not in said + more, "jobs were started in vain")
     writable(True)
@@ -322,15 +324,14 @@ def clock_set_back_during_a_run(house: House, stack: contextlib.ExitStack) -> st
     """What is made of a full mix is older than it is: Snakemake gives up, and nothing that was there is lost."""
     house.options = ["--max-checksum-file-size", "0"]
     results = house.seed("clock_set_back_during_a_run")
-    run = house.start(results)
-    fragment, info = results / "one/features/loudness.json", info_path(results, "one")
-    check(until(lambda: fragment.exists() or run.poll() is not None, 300), "no fragment")
-    time.sleep(0.5)  # Snakemake gives it the time of now first
-    later(fragment)
-    check(info.read_bytes() == KILLED, "the track was merged before its clock could be set")
+    info, log = info_path(results, "one"), results / ".mirflow/logs/one/info.log"
+    with FileLock(f"{info}.lock"):  # its merge waits for this
+        run = house.start(results)
+        check(until(lambda: log.exists() or run.poll() is not None, 300), "no merge")
+        later(results / "one/features/loudness.json")
     said = run.communicate()[0]
     check(run.returncode != 0 and "clock" in said, f"status {run.returncode}:\n{said[-3000:]}")
-    check(b'"theirs"' in info_path(results, "one").read_bytes(), "the .INFO is lost")
+    check(info.exists() and b'"theirs"' in info.read_bytes(), "the .INFO is lost")
     house.settle(results)
     return "the run failed with Snakemake's words; the next did not"
 
@@ -394,6 +395,16 @@ def model_cut_in_half(house: House, stack: contextlib.ExitStack) -> str:
     return "named, with the hash that it has and the one that it should have"
 
 
+def model_processes(house: House) -> list[int]:
+    """Return the model worker, and behind it the child that holds the model."""
+    found = [pid for pid, line in house.processes().items() if "mirflow.model_worker" in line]
+    parents = {}
+    for pid in found:
+        with contextlib.suppress(OSError):
+            parents[pid] = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+    return sorted(found, key=lambda pid: parents.get(pid) in found)
+
+
 @case
 def model_worker_killed(house: House, stack: contextlib.ExitStack) -> str:
     """The process that holds a model is killed at its work, and then the one that watches it."""
@@ -416,17 +427,13 @@ def model_worker_killed(house: House, stack: contextlib.ExitStack) -> str:
         results = house.seed(victim)
         run = house.start(results)
 
-        def pids(run=run) -> list[int]:
-            found = [pid for pid, line in house.processes().items() if "mirflow.model_worker" in line]
-            return sorted(found) if run.poll() is None else [0, 0]
-
-        check(until(lambda: len(pids()) == 2, 300) and pids() != [0, 0], "no model worker was seen")
+        check(until(lambda: len(model_processes(house)) == 2, 300), "no model worker was seen")
         time.sleep(0.5)  # it imports torch
-        worker, child = pids()
-        os.kill(worker if victim == "worker" else child, signal.SIGKILL)
+        worker, child = model_processes(house)
+        os.kill(child if victim == "child" else worker, signal.SIGKILL)
         said = run.communicate()[0]
         ends.append(run.returncode)
-        if run.returncode:
-            check("beat_this: the process was killed by SIGKILL" in said, said[-3000:])
+        if victim == "child":
+            check(run.returncode and "beat_this: the process was killed by SIGKILL" in said, said[-3000:])
         house.settle(results)
     return f"the run ended with {ends[0]} when the child was killed, with {ends[1]} when the worker was"

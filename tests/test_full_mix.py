@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import re
+import resource
 import struct
 from pathlib import Path
 
@@ -376,3 +377,19 @@ def test_a_flac_file_with_metadata_that_libsndfile_does_not_take_is_written_anew
     _, result = convert(tmp_path, content[:42] + lie + content[42:])
     (tmp_path / "plain.flac").write_bytes(content)
     assert np.array_equal(result, soundfile.read(tmp_path / "plain.flac", dtype="int32")[0])
+
+
+def test_no_room_for_the_last_bytes_is_an_error_and_no_shorter_file(tmp_path):
+    source, flac = tmp_path / "a.wav", tmp_path / "full_mix.flac"
+    source.write_bytes(written(music(), "WAV", "FLOAT"))
+    full_mix.make(source, flac)
+    size = flac.stat().st_size
+    flac.unlink()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, hard))  # libsndfile writes these bytes when it closes the file
+    try:
+        with pytest.raises(MirflowError, match=re.escape(f"{flac}: cannot be written (File too large)")):
+            full_mix.make(source, flac)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == [source]

@@ -3,6 +3,7 @@
 import os
 
 import fuzz
+from conftest import loop, run_snakemake, write
 from mirflow.library import scan
 
 LONG = (
@@ -32,3 +33,17 @@ def test_what_only_looks_like_a_music_file_does_not_hold_up_the_scan(tmp_path):
     assert list(library.tracks) == ["good"]
     others = {"fifo", "socket", "loop of links", "link to nothing", "link to an endless device", "again"}
     assert {skipped.path.stem for skipped in library.skipped} == others
+
+
+def test_the_limit_is_a_setting_and_another_one_makes_nothing_out_of_date(tmp_path):
+    source, target = write(tmp_path / "music/a.flac", loop(6)), tmp_path / "out/a/full_mix.flac"
+
+    def run(minutes: float) -> tuple[int, str]:
+        places = {"library": tmp_path / "music", "results": tmp_path / "out"}
+        done = run_snakemake(str(target), **places, warm="false", max_minutes=minutes)
+        return done.returncode, done.stdout
+
+    status, said = run(0.05)
+    assert status != 0 and f"{source}: is longer than 0.05 minutes" in said
+    assert run(0.2)[0] == 0
+    assert "Nothing to be done" in run(0.05)[1]

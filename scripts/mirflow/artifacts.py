@@ -1,6 +1,7 @@
 """Writing artifacts: complete or not at all."""
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -16,6 +17,7 @@ import numpy as np
 from mirflow.errors import MirflowError
 
 TEMPORARY = ".mirflow-tmp-"  # how the names of unfinished files begin
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SIGNIFICANT_DIGITS = 7  # of a number in JSON: more than any measurement here has, less than what compilers disagree on
 
 
@@ -25,10 +27,17 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
     On an exception the temporary file is removed and `path` is left as it was. The temporary name keeps the suffix,
     since encoders choose their format by it.
+
+    Raises
+    ------
+    MirflowError : there is no room, or no permission, for the file; naming it
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
+    except OSError as error:
+        raise _not_written(path, error) from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -40,9 +49,16 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise (_not_written(path, error) if error.errno in NO_ROOM else error) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _not_written(path: Path, error: OSError) -> MirflowError:
+    return MirflowError(f"{path}: cannot be written ({error.strerror or error})")
 
 
 def remove_unfinished(root: str | os.PathLike) -> int:

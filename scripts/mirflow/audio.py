@@ -1,11 +1,17 @@
 """Audio as the rest of the project sees it, and reading it from the workflow's own files."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from mirflow.errors import MirflowError
+
+if TYPE_CHECKING:
+    import soundfile
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,51 @@ def read(path: str | PathLike) -> Audio:
     except (soundfile.LibsndfileError, OSError) as error:
         raise MirflowError(f"{path}: cannot be read as audio ({error})") from error
     return Audio(np.ascontiguousarray(samples.T), rate)
+
+
+@contextmanager
+def writing(path: str | PathLike, rate: int, channels: int, **options: object) -> Iterator["soundfile.SoundFile"]:
+    """Open a sound file to be written; at its end it is whole, or an exception says why not.
+
+    libsndfile itself keeps silent when the disk is full while it writes the last bytes.
+
+    Parameters
+    ----------
+    options : of soundfile.SoundFile, `format` among them
+
+    Raises
+    ------
+    OSError : it could not be written
+    soundfile.LibsndfileError : this kind of file cannot hold such samples
+    """
+    import soundfile
+
+    with open(path, "w+b", buffering=0) as opened:
+        watched = _Watched(opened)
+        try:
+            with soundfile.SoundFile(watched, "w", rate, channels, **options) as file:
+                yield file
+        finally:
+            if watched.error:
+                raise watched.error
+
+
+class _Watched:
+    """A file that keeps the first error of its writes: what is raised in a callback of libsndfile is lost."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.error = file, None
+        self.seek, self.tell, self.readinto, self.flush = file.seek, file.tell, file.readinto, file.flush
+
+    def write(self, content: bytes) -> int:
+        """Write all, or note why that is impossible."""
+        rest = memoryview(content)
+        try:
+            while rest and not self.error:
+                rest = rest[self.file.write(rest) :]
+        except OSError as error:
+            self.error = error
+        return len(content)
 
 
 def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:

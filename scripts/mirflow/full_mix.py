@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mirflow import artifacts, containers
+from mirflow import artifacts, audio, containers
 from mirflow.containers import Container, Damaged, StreamInfo, Window
 from mirflow.errors import MirflowError
 
@@ -164,11 +164,9 @@ def _write(source: "_Source", path: Path, bits: int, gain: float) -> tuple[int, 
 
     From a block on that does not fit into full scale nothing more is written: the peak is what is still wanted then.
     """
-    import soundfile
-
     frames, peak, broken, first_broken = 0, 0.0, 0, 0
     subtype = f"PCM_{bits}"
-    with soundfile.SoundFile(os.fsencode(path), "w", source.rate, source.channels, subtype, format="FLAC") as file:
+    with audio.writing(path, source.rate, source.channels, subtype=subtype, format="FLAC") as file:
         for block in source.blocks():
             if block.dtype.kind == "i":
                 file.write(_to_24_bit(block) if bits < (source.bits or 0) else block)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mirflow import artifacts, mp3
-from mirflow.audio import Audio, resample
+from mirflow.audio import Audio, resample, writing
 from mirflow.dsp import separation
 from mirflow.dsp.separation_layout import fold_down
 from mirflow.errors import MirflowError
@@ -123,7 +123,7 @@ def _encode(
         "ogg": {"format": "OGG", "subtype": "VORBIS", "compression_level": _vorbis_compression(bitrate)},
     }[format]
     try:
-        with soundfile.SoundFile(path, "w", samplerate=rate, channels=len(samples), **options) as file:
+        with writing(path, rate, len(samples), **options) as file:
             for start in range(0, samples.shape[1], WRITE_BLOCK):
                 file.write(np.ascontiguousarray((samples[:, start : start + WRITE_BLOCK] * gain).T))
     except soundfile.LibsndfileError as error:
