@@ -23,6 +23,8 @@ try:
     HINTS = sorted({name for prompt in PROMPTS.values() for name in prompts.owners(prompt, MADE)}) if DESCRIBING else []
 except MirflowError as error:
     raise WorkflowError(str(error))
+# A model in memory as in its files; those of the catalogue have 10 GB at most. Beside it the context and the sound.
+DESCRIBE_MEMORY = 3000 + (sum(os.path.getsize(f) for f in MODEL_FILES if os.path.exists(f)) // 10**6 or 10000)
 DECODING = (
     f"--max-tokens {DESCRIBE['max_tokens']} --temperature {DESCRIBE['temperature']} --top-p {DESCRIBE['top_p']}"
     f" --seed {DESCRIBE['seed']}"
@@ -41,6 +43,8 @@ rule describe_model:
         "<benchmarks>/.describe/describe_model.jsonl"
     conda:
         "../envs/base.yaml"
+    resources:
+        mem_mb=200,
     params:
         name=os.path.basename(MODEL).removesuffix(".gguf"),
     shell:
@@ -67,6 +71,7 @@ rule describe:
         "../envs/flamingo.yaml"
     threads: DESCRIBE["threads"]
     resources:
+        mem_mb=DESCRIBE_MEMORY,
         gpu=1,
     params:
         prompt=lambda wildcards: PROMPTS[wildcards.prompt].identity,
@@ -95,6 +100,8 @@ rule condense_model:
         "<benchmarks>/.describe/condense_model.jsonl"
     conda:
         "../envs/base.yaml"
+    resources:
+        mem_mb=200,
     params:
         name=os.path.basename("".join(CONDENSER)).removesuffix(".gguf"),
     shell:
@@ -120,6 +127,7 @@ rule condense:
         "../envs/flamingo.yaml"
     threads: DESCRIBE["threads"]
     resources:
+        mem_mb=DESCRIBE_MEMORY,
         gpu=1,
     params:
         prompt=lambda wildcards: CONDENSED[wildcards.prompt].identity,
@@ -148,6 +156,8 @@ rule texts:
         "<benchmarks>/{parent}{name}/texts.jsonl"
     conda:
         "../envs/flamingo.yaml"
+    resources:
+        mem_mb=500,
     params:
         version=fragment.VERSION,
         conflicts=DESCRIBE["conflicts"],

@@ -10,6 +10,7 @@ INPUT_FILES = {
 }
 
 for feature in registry.features():
+    SOUNDS = sum(key not in registry.GRIDS for key in feature.inputs)
 
     rule:
         name:
@@ -25,6 +26,8 @@ for feature in registry.features():
         priority: 40
         conda:
             "../envs/base.yaml"
+        resources:
+            mem_mb=500 + 1000 * (SOUNDS > 0) + 700 * SOUNDS,  # measured for 20 minutes of 44.1 kHz stereo
         params:
             command=f"feature_{feature.name}",
             version=feature.version,

@@ -35,6 +35,8 @@ rule info:
     priority: 50
     conda:
         "../envs/base.yaml"
+    resources:
+        mem_mb=200,
     shell:
         "mirflow info {input.fragments:q} {input.texts:q} --record source {input.source:q} --record stems {input.stems:q}"
         " --record beats {input.beats:q}"

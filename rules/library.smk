@@ -14,6 +14,8 @@ rule full_mix:
         "<benchmarks>/{parent}{name}/full_mix.jsonl"
     conda:
         "../envs/base.yaml"
+    resources:
+        mem_mb=500,
     params:
         source=lambda wildcards: str(known(wildcards)),
         stamp=stamp,

@@ -19,6 +19,8 @@ if BEATS["backend"] == "dsp":
         priority: 20
         conda:
             "../envs/base.yaml"
+        resources:
+            mem_mb=1500,
         params:
             backend="dsp",
             source=registry.module_identity("mirflow.beats"),
@@ -44,6 +46,7 @@ else:
             "../envs/models.yaml"
         threads: BEATS_THREADS
         resources:
+            mem_mb=3000,
             gpu=1,
         params:
             backend="beat_this",
@@ -70,6 +73,8 @@ rule beats_grid:
     priority: 30
     conda:
         "../envs/base.yaml"
+    resources:
+        mem_mb=500,
     params:
         decoder=BEATS["decoder"],
         source=registry.module_identity("mirflow.beats"),
@@ -90,6 +95,8 @@ rule downbeats:
     priority: 30
     conda:
         "../envs/base.yaml"
+    resources:
+        mem_mb=500,
     params:
         decoder=BEATS["decoder"],
         source=registry.module_identity("mirflow.beats"),
@@ -109,6 +116,8 @@ rule onsets:
     priority: 20
     conda:
         "../envs/base.yaml"
+    resources:
+        mem_mb=2000,
     params:
         source=registry.module_identity("mirflow.dsp.onsets"),
     shell:
@@ -128,6 +137,8 @@ rule beats_wav:
         "<benchmarks>/{parent}{name}/beats_wav.jsonl"
     conda:
         "../envs/base.yaml"
+    resources:
+        mem_mb=1500,
     shell:
         "mirflow beats_wav {input.full_mix:q} --beats {input.beats:q} --downbeats {input.downbeats:q} -o {output:q}"
         " 2> {log:q}"
@@ -146,6 +157,8 @@ rule beats_png:
         "<benchmarks>/{parent}{name}/beats_png.jsonl"
     conda:
         "../envs/base.yaml"
+    resources:
+        mem_mb=500,
     shell:
         "mirflow beats_png {input.activations:q} --beats {input.beats:q} --downbeats {input.downbeats:q} -o {output:q}"
         " 2> {log:q}"
