@@ -309,7 +309,7 @@ MALICE: dict[str, Callable[[], bytes] | Callable[[Path], None]] = {
 
 @dataclass
 class Ending:
-    """How a case ended: "decoded", "refused", "crashed" or "hung"; what it said; CPU s; MiB at most."""
+    """How a case ended: "decoded", "refused", "crashed" or "hung"; what it said; CPU s; MiB more at most."""
 
     verdict: str
     said: str
@@ -340,11 +340,13 @@ def trial(source: Path, folder: Path) -> Ending:
     for left in out.iterdir():
         left.unlink()
     said = folder / "said"
+    taken, resident = (
+        int(pages) * resource.getpagesize() for pages in Path("/proc/self/statm").read_text().split()[:2]
+    )
     child = os.fork()
     if child == 0:
         status = 3
         try:
-            taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (taken + MOST_MEMORY,) * 2)
             resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS + 5))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -379,7 +381,7 @@ def trial(source: Path, folder: Path) -> Ending:
         text = f"a library wrote: {text}"
     if verdict == "crashed":
         text = f"exit status {os.waitstatus_to_exitcode(status)}: {text[-1500:]}"
-    return Ending(verdict, text, seconds, usage.ru_maxrss / 1024)
+    return Ending(verdict, text, seconds, max(usage.ru_maxrss * 1024 - resident, 0) / 2**20)
 
 
 @dataclass
