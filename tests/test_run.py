@@ -13,6 +13,7 @@ import pytest
 from conftest import REPOSITORY, loop, write
 from mirflow import artifacts, progress
 from mirflow import run as runs
+from mirflow.library import Library
 from mirflow.progress import Batch
 
 TRACKS = ("one", "two", "sub/three", "sub/it's {4}", "five")
@@ -117,3 +118,14 @@ def test_progress_goes_over_all_batches(tmp_path, monkeypatch, capsys):
     left = progress.read_batch(file)
     assert (left.jobs, left.failed, left.first) == (2200, 4, "c")
     assert json.loads(artifacts.json_bytes(left.__dict__))
+
+
+@pytest.mark.parametrize(("idle", "cleared"), [(2, True), (0, False)])
+def test_only_the_first_batch_with_work_walks_through_all_results(tmp_path, monkeypatch, idle, cleared):
+    left = tmp_path / "out/a/.mirflow-tmp-x.wav"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    Batch("c", "d", before=2, size=2, tracks=6, began=0.0, idle=idle).save(tmp_path / "batch.json")
+    monkeypatch.setenv(progress.BATCH, str(tmp_path / "batch.json"))
+    progress.start(str(tmp_path / "out"), Library(tmp_path))
+    assert left.exists() != cleared

@@ -89,6 +89,8 @@ def read_batch(path: str | os.PathLike) -> Batch:
 def start(results: str, library: Library) -> None:
     """Begin a run: claim the results, clear away what a killed run left, write down which files are tracks.
 
+    Of several batches the first that has something to do clears away: it looks at every file of all tracks.
+
     Raises
     ------
     MirflowError : when another run is at work on the same results, or they cannot be written
@@ -96,8 +98,10 @@ def start(results: str, library: Library) -> None:
     _started[results] = time.time()
     try:
         claim(results)
-        artifacts.remove_unfinished(results)
-        artifacts.out_of_the_future(results)
+        here = batch()
+        if here is None or here.idle == here.before:
+            artifacts.remove_unfinished(results)
+            artifacts.out_of_the_future(results)
         _write_library(results, library)
     except OSError as error:
         raise MirflowError(f"{results}: cannot be written ({error.strerror or error})") from error
