@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,11 +33,13 @@ BLOCK = 2**20  # samples, of what is done piece by piece to save memory
 SILENT = 1e-8  # standard deviation below which there is nothing to separate
 
 
-class Separator(Protocol):
-    """A loaded network.
+@dataclass
+class Separator:
+    """A loaded network; each backend has its own way to call it.
 
     Attributes
     ----------
+    network : itself
     sources : what it finds, in its order
     rate : Hz, of its sound
     channels : 1 or 2, of its sound
@@ -45,6 +47,7 @@ class Separator(Protocol):
     device : torch's name of it
     """
 
+    network: "torch.nn.Module"
     sources: tuple[str, ...]
     rate: int
     channels: int
@@ -53,6 +56,7 @@ class Separator(Protocol):
 
     def forward(self, sound: "torch.Tensor") -> "torch.Tensor":
         """Separate float32 [channel, segment] into [source, channel, segment]; the input has a deviation near 1."""
+        raise NotImplementedError
 
 
 @dataclass

@@ -4,12 +4,11 @@ A model is one safetensors file of Demucs 4.1, or a bag of several, whose source
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING
 
 from mirflow.errors import MirflowError
-from mirflow.separators import fold
+from mirflow.separators import Separator, fold
 
 if TYPE_CHECKING:
     import torch
@@ -20,16 +19,8 @@ PACKAGE = "demucs"
 CLASSES = ("demucs.htdemucs.HTDemucs", "demucs.hdemucs.HDemucs")
 
 
-@dataclass
-class Demucs:
+class Demucs(Separator):
     """A network or a bag of them, as `mirflow.separators.separate` runs it."""
-
-    network: "torch.nn.Module"
-    sources: tuple[str, ...]
-    rate: int
-    channels: int
-    segment: int
-    device: str
 
     def forward(self, sound: "torch.Tensor") -> "torch.Tensor":
         """Separate float32 [channel, segment] into [source, channel, segment]."""

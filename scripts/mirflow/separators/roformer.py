@@ -5,13 +5,12 @@ project Music-Source-Separation-Training. The networks are those of audio-separa
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mirflow.errors import MirflowError
-from mirflow.separators import fold
+from mirflow.separators import Separator, fold
 
 if TYPE_CHECKING:
     import torch
@@ -26,16 +25,8 @@ NOT_THERE = ("skip_connection",)
 OF_TRAINING = ("use_torch_checkpoint", "sage_attention")
 
 
-@dataclass
-class RoFormer:
+class RoFormer(Separator):
     """A network, as `mirflow.separators.separate` runs it."""
-
-    network: "torch.nn.Module"
-    sources: tuple[str, ...]
-    rate: int
-    channels: int
-    segment: int
-    device: str
 
     def forward(self, sound: "torch.Tensor") -> "torch.Tensor":
         """Separate float32 [channel, segment] into [source, channel, segment]."""
