@@ -54,10 +54,10 @@ pathvars:
 # With --sdm conda, `python` is that of the rule's environment; without, it is the one that runs Snakemake.
 CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 PYTHON = "python" if CONDA else shlex.quote(sys.executable)
-# In all rules `mirflow` is the package's command line. It runs warm where it can: in a worker that lives as long as this
-# process (see scripts/warm.py).
+# In all rules `mirflow` is the package's command line, and the last that the shell does. It runs warm where it can: in a
+# worker that lives as long as this process (see scripts/warm.py).
 CLIENT = f"{PYTHON} -I -S {shlex.quote(SCRIPTS)}/warm.py".replace("{", "{{").replace("}", "}}")
-shell.prefix(f'set -euo pipefail; mirflow() {{{{ {CLIENT} "$@"; }}}}; ')
+shell.prefix(f'set -euo pipefail; mirflow() {{{{ exec {CLIENT} "$@"; }}}}; ')
 worker.announce(config["warm"], inner=not workflow.is_main_process)
 
 

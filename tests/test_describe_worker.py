@@ -1,7 +1,6 @@
 """The model worker, with a stand-in for the model: what it keeps, what it shares, what it loses."""
 
 import hashlib
-import importlib.util
 import json
 import os
 import signal
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 
 from conftest import REPOSITORY
-from mirflow import artifacts, model_worker, worker  # noqa: F401 - what `python` starts uses all of these
+from mirflow import artifacts, model_worker, rendezvous, worker  # noqa: F401 - what `python` starts uses all of these
 from mirflow.describe import answer, backends
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are for Linux")
@@ -71,13 +70,6 @@ def python(code: str, *arguments: str, environment: dict, **options) -> subproce
     )
 
 
-def load_warm():
-    spec = importlib.util.spec_from_file_location("warm", WARM)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 class House:
     """A folder with two tracks and a model worker that lives as long as a given process."""
 
@@ -127,7 +119,7 @@ def house(tmp_path, monkeypatch):
         run = subprocess.Popen(["sleep", "600"])
         here = House(tmp_path, runtime, run.pid)
         monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
-        here.path = load_warm().socket_path(here.run, "model_worker")
+        here.path = rendezvous.socket_path(here.run, "model_worker")
         listening, says = os.pipe()
         start = "model_worker.main(sys.argv[1:])"
         served = python(start, here.path, here.run, str(says), environment=here.environment, pass_fds=[says])

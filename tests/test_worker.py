@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-import warm
 from conftest import REPOSITORY
-from mirflow import worker
+from mirflow import rendezvous, worker
 
 SCRIPTS = REPOSITORY / "scripts"
 
@@ -48,7 +47,7 @@ class Run:
     def sockets(self) -> list[Path]:
         return [path for path in self.folder.glob("mirflow-*/*") if stat.S_ISSOCK(path.lstat().st_mode)]
 
-    def workers(self) -> list[int]:
+    def processes(self) -> list[int]:
         """Return the process ids of the workers of this run and of their children."""
         found = []
         for entry in Path("/proc").glob("[0-9]*/cmdline"):
@@ -60,9 +59,26 @@ class Run:
                 continue
         return found
 
+    def children(self) -> list[int]:
+        """Return the process ids of the children of this run's workers."""
+        found = self.processes()
+        return [pid for pid in found if parent(pid) in found]
+
+    def workers(self) -> list[int]:
+        """Return the process ids of this run's workers."""
+        return sorted({*self.processes()} - {*self.children()})
+
     def end(self) -> None:
         self.owner.kill()
         self.owner.wait()
+
+
+def parent(pid: int) -> int:
+    """Return the process id of a process's parent, 0 when it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
 
 
 @pytest.fixture
@@ -70,7 +86,7 @@ def run(tmp_path):
     started = Run(tmp_path)
     yield started
     started.end()
-    assert until(lambda: not started.workers()), "the worker outlives its run"
+    assert until(lambda: not started.processes()), "the worker outlives its run"
 
 
 def until(condition, seconds: float = 15) -> bool:
@@ -86,7 +102,7 @@ def test_same_output_status_and_folder_as_cold(run, tmp_path):
     fragment = tmp_path / "tempo.json"
     fragment.write_text(json.dumps({"bpm": 120.0, "_provenance": {"feature": "tempo", "version": 1}}))
     assert run.call("info", "tempo.json", "-o", "warm.INFO", cwd=tmp_path) == (0, "", "")
-    assert len(run.workers()) == 1
+    assert len(run.workers()) == len(run.children()) == 1
     (private,) = {path.parent for path in run.sockets()}
     assert stat.S_IMODE(private.stat().st_mode) == 0o700 and stat.S_IMODE(run.sockets()[0].stat().st_mode) == 0o600
     run.environment["MIRFLOW_WARM"] = "0"
@@ -115,11 +131,10 @@ def test_many_clients_at_once_share_one_worker(run):
 def busy(run, tmp_path):
     """A command that waits for a lock in a child of the worker: the client and the child."""
     run.call("--version")
-    (warm,) = run.workers()
     with FileLock(str(tmp_path / "T.INFO.lock")):
-        client = run.client("info", "-o", str(tmp_path / "T.INFO"))
-        assert until(lambda: len(run.workers()) == 2)
-        (child,) = set(run.workers()) - {warm}
+        client = run.client("info", "-o", str(tmp_path / "T.INFO"), cwd=tmp_path)
+        (child,) = run.children()
+        assert until(lambda: os.readlink(f"/proc/{child}/cwd") == str(tmp_path)), "it does not run the command"
         yield client, child
     client.communicate(timeout=30)
 
@@ -137,16 +152,16 @@ def test_a_killed_client_takes_its_child_with_it_and_a_socket_that_is_gone_does_
     for path in run.sockets():
         path.unlink()
     time.sleep(2.5)  # the worker looks once a second
-    assert child in run.workers() and client.poll() is None
+    assert child in run.children() and client.poll() is None
     client.kill()
-    assert until(lambda: not run.workers()), "nobody can reach this worker any more"
+    assert until(lambda: not run.processes()), "nobody can reach this worker any more"
 
 
 def test_when_the_worker_is_killed_its_client_runs_the_command_and_the_next_starts_another(run, busy, tmp_path):
-    client, child = busy
-    (warm,) = set(run.workers()) - {child}
+    client, _ = busy
+    (warm,) = run.workers()
     os.kill(warm, signal.SIGKILL)
-    assert until(lambda: not run.workers()), "the child must die with its worker"
+    assert until(lambda: not run.processes()), "the child must die with its worker"
     assert client.poll() is None, "the client waits for the lock itself now"
     assert run.call("--version")[:2] == (0, "0.1.0\n")
     assert len(run.workers()) == 1
@@ -197,10 +212,10 @@ def hostile(kind: str, folder: Path) -> None:
 )
 def test_a_folder_that_is_not_private_is_not_used(places, kind):
     session, temporary = places
-    assert warm.socket_path("1:1").startswith(str(session))
+    assert rendezvous.socket_path("1:1").startswith(str(session))
     (session / f"mirflow-{os.getuid()}").rmdir()
     hostile(kind, session)
-    assert warm.socket_path("1:1").startswith(str(temporary))
+    assert rendezvous.socket_path("1:1").startswith(str(temporary))
 
 
 def test_a_path_too_long_for_a_socket_is_not_used(places, monkeypatch):
@@ -208,41 +223,41 @@ def test_a_path_too_long_for_a_socket_is_not_used(places, monkeypatch):
     deep = session / ("long" * 25)
     deep.mkdir()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
-    assert warm.socket_path("1:1").startswith(str(temporary))
+    assert rendezvous.socket_path("1:1").startswith(str(temporary))
 
 
 def test_a_worker_that_does_not_start_is_not_tried_again_at_once(places, monkeypatch):
-    path, tried = warm.socket_path(worker.identity()), []
+    path, tried = rendezvous.socket_path(worker.identity()), []
 
     def start(*_):
         tried.append(time.monotonic())
         time.sleep(0.05)
         raise OSError
 
-    monkeypatch.setattr(warm, "start", start)
+    monkeypatch.setattr(rendezvous, "start", start)
     for _ in range(2):
         with pytest.raises(OSError):
-            warm.connect(path, worker.identity())
+            rendezvous.connect(path, worker.identity())
     assert len(tried) == 1
     time.sleep(0.3)
     with pytest.raises(OSError):
-        warm.connect(path, worker.identity())
+        rendezvous.connect(path, worker.identity())
     assert len(tried) == 2
 
 
 def test_a_run_is_over_when_only_its_exit_status_is_left(tmp_path):
     dead = subprocess.Popen(["sleep", "600"])
     run = f"{dead.pid}:{worker.start_time(dead.pid)}"
-    assert not warm.is_over(run)
+    assert not rendezvous.is_over(run)
     dead.kill()
-    assert until(lambda: warm.is_over(run)), "a zombie counts as alive"
+    assert until(lambda: rendezvous.is_over(run)), "a zombie counts as alive"
     dead.wait()
 
 
 def test_after_its_run_a_command_is_not_done(run):
     run.end()
     status, out, err = run.call("--version")
-    assert (status, out) == (1, "") and "the run is over" in err and not run.workers()
+    assert (status, out) == (1, "") and "the run is over" in err and not run.processes()
 
 
 def test_the_worker_of_a_clusters_job_serves_all_that_snakemake_starts_in_it(monkeypatch):
@@ -261,13 +276,13 @@ def test_more_clients_than_the_worker_may_open_files_for(run):
     few = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))}
     clients = [run.client("--model", "--version", **few) for _ in range(30)]
     assert [client.wait(120) for client in clients] == [0] * 30
-    assert len(run.workers()) == 2, "a worker and its child"
+    assert len(run.workers()) == len(run.children()) == 1
 
 
 def test_what_a_killed_worker_left_is_cleared_away_by_the_next(run, tmp_path):
     other = Run(tmp_path)
     assert run.call("--model", "--version")[0] == 0
-    for pid in run.workers():
+    for pid in run.processes():
         os.kill(pid, signal.SIGKILL)
     (left,) = run.sockets()
     try:

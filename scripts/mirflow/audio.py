@@ -1,6 +1,6 @@
 """Audio as the rest of the project sees it, and reading it from the workflow's own files."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
@@ -46,8 +46,22 @@ class Audio:
         return self.samples.mean(axis=0, dtype=np.float32) if len(self.samples) > 1 else self.samples[0]
 
 
+# What reads files where their sound is shared between processes: see mirflow.decoded.
+sharing: Callable[[str | PathLike], Audio] | None = None
+
+
 def read(path: str | PathLike) -> Audio:
     """Read a file that the workflow itself wrote (full mix or stem) whole.
+
+    Raises
+    ------
+    MirflowError : when the file cannot be read, naming it
+    """
+    return (sharing or decode)(path)
+
+
+def decode(path: str | PathLike) -> Audio:
+    """Read as `read` does, always from the file.
 
     Raises
     ------

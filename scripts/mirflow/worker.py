@@ -1,8 +1,10 @@
-"""The warm worker: has imported and compiled everything once, and forks a child for each command.
+"""The warm worker: has imported and compiled everything once, and runs each command in a child forked from it.
 
 ``python -m mirflow.worker SOCKET RUN READY_FD`` is started by ``scripts/warm.py``. It is single-threaded (a fork copies
-only the calling thread) and does nothing itself but accept, fork and report; a child that crashes or leaks takes
-nothing with it. It ends when its run ends, when nobody has asked for a while, or when its socket is taken away.
+only the calling thread) and does nothing itself but accept, hand on and report. A child that crashes takes only its own
+command with it. One that did well waits for the next (see mirflow.child): its memory and caches are in place, where a
+new one would make them again. It has one command at a time, and there are as many children as there were commands at
+once. The worker ends when its run ends, when nobody has asked for a while, or when its socket is taken away.
 """
 
 import array
@@ -17,30 +19,32 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
-# The client, scripts/warm.py: it cannot import the package, so the package imports it.
-from warm import cold_for, is_over, run_identity, socket_path, start_time
+from mirflow import child
+from mirflow.decoded import Sound, Store
+from mirflow.rendezvous import cold_for, is_over, run_identity, socket_path, start_time
 
-IDLE = 600  # seconds without a request or a running child after which the worker ends
+IDLE = 600  # seconds without a request or a running command after which the worker ends
 CLUSTER_JOBS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 IDLE_CLUSTER = 60  # the same inside a cluster's job, where no process is known to live as long as the job
+COMMANDS = 200  # that a child runs before another one takes its place: nothing can pile up
+KEPT = 256 << 20  # bytes that a child may still hold after a command, beyond those it had at first; else it ends
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 TICK = 1.0  # seconds between looks at whether the run is still there
 PR_SET_PDEATHSIG = 1
-SCRIPTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-@dataclass
+@dataclass(eq=False)
 class Request:
     """A client that is being read or served."""
 
     connection: socket.socket
     received: bytes = b""
     descriptors: list[int] = field(default_factory=list)
-    child: int = 0
+    child: "Child | None" = None
 
     def complete(self) -> bool:
         """Whether the whole request is here."""
@@ -54,8 +58,34 @@ class Request:
         self.descriptors = []
 
 
+@dataclass(eq=False)
+class Child:
+    """A process that runs one command after another.
+
+    Attributes
+    ----------
+    channel : where it gets commands and answers; None when it is to end, or ends
+    request : whose command it runs
+    commands : how many it was given
+    """
+
+    pid: int
+    channel: socket.socket | None
+    request: Request | None = None
+    commands: int = 0
+
+
 class Worker:
-    """Serves the commands of one run on one socket."""
+    """Serves the commands of one run on one socket.
+
+    Attributes
+    ----------
+    MOST : how many children may be there at once
+    STAYS : whether children keep what they loaded (`mirflow.resident`), and are never exchanged
+    """
+
+    MOST = sys.maxsize
+    STAYS = False
 
     def __init__(self, path: str, run: str) -> None:
         self.path, self.run = path, run
@@ -72,7 +102,10 @@ class Worker:
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
         self.requests: dict[socket.socket, Request] = {}
-        self.children: dict[int, Request] = {}
+        self.waiting: deque[Request] = deque()
+        self.children: dict[int, Child] = {}
+        self.idle: list[Child] = []  # the last one comes next: what it touched is in the processor's caches
+        self.sounds = Store()
         self.used = time.monotonic()
         # Deaths of children and requests to end wake up the selector through a pipe.
         self.wake, writable = socket.socketpair()
@@ -101,6 +134,7 @@ class Worker:
                 for key, _ in self.selector.select(TICK):
                     key.data()
                 self._reap()
+                self._next()
                 if time.monotonic() - checked >= TICK:
                     checked = time.monotonic()
                     if self._over():
@@ -113,7 +147,7 @@ class Worker:
             connection, _ = self.listener.accept()
         except BlockingIOError:
             return
-        except OSError:  # no file descriptor is free: clients wait until a child ends
+        except OSError:  # no file descriptor is free: clients wait until a command ends
             time.sleep(0.05)
             return
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
@@ -125,7 +159,7 @@ class Worker:
         self.selector.register(connection, selectors.EVENT_READ, lambda: self._read(request))
 
     def _read(self, request: Request) -> None:
-        """Take a part of a request; a client that goes away takes its child with it."""
+        """Take a part of a request; a client that goes away takes the child with it that works for it."""
         try:
             part, ancillary, _, _ = request.connection.recvmsg(1 << 16, socket.CMSG_SPACE(2 * 4))
         except BlockingIOError:
@@ -139,13 +173,16 @@ class Worker:
                 request.descriptors += descriptors
         if not part:
             if request.child:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(request.child, signal.SIGKILL)
+                self._kill(request.child)
             self._drop(request)
             return
+        whole = request.complete()
         request.received += part
-        if request.complete() and not request.child:
-            self._start(request)
+        if request.complete() and not whole:
+            if len(request.descriptors) != 2:
+                self._drop(request)
+            else:
+                self.waiting.append(request)
 
     def _drop(self, request: Request) -> None:
         if request.connection in self.requests:
@@ -153,34 +190,62 @@ class Worker:
             self.selector.unregister(request.connection)
         request.close()
 
-    def _start(self, request: Request) -> None:
-        if len(request.descriptors) != 2:
-            self._drop(request)
-            return
-        self.used = time.monotonic()
-        try:
-            child = os.fork()
-        except OSError:  # no process is free: the client finds out whether there is one for a cold start
-            self._drop(request)
-            return
-        if child == 0:
-            self._become(request)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.setpgid(child, child)
-        request.child = child
-        self.children[child] = request
+    def _next(self) -> None:
+        """Hand on the commands that wait, as far as there are children for them."""
+        while self.waiting and (self.idle or len(self.children) < self.MOST):
+            request = self.waiting.popleft()
+            if request.connection not in self.requests:  # its client went away
+                continue
+            taken = self.idle.pop() if self.idle else self._fork()
+            if taken is None:  # no process is free: the client finds out whether there is one for a cold start
+                self._drop(request)
+                continue
+            asked = request.received[4:]
+            folder, _, arguments, _ = child.understood(asked)
+            sounds = self.sounds.named(folder, arguments)
+            descriptors = [*request.descriptors, *(descriptor for _, descriptor in sounds)]
+            try:
+                child.send(taken.channel, [astuple(sound) for sound, _ in sounds], asked, descriptors)
+            except OSError:  # it died while it was idle
+                self._close(taken)
+                self.waiting.appendleft(request)
+                continue
+            self.used = time.monotonic()
+            taken.request, request.child = request, taken
+            taken.commands += 1
 
-    def _become(self, request: Request) -> None:
-        """Turn this forked child into the command; never returns."""
-        status = 1
+    def _fork(self) -> Child | None:
+        """Start a child; return None when there is no process to be had."""
         try:
-            self._detach()
-            status = perform(request.received[4:], request.descriptors, leave=self._leave)
-        finally:
-            os._exit(status)
+            ours, theirs = socket.socketpair()
+        except OSError:
+            return None
+        try:
+            pid = os.fork()
+        except OSError:
+            ours.close()
+            theirs.close()
+            return None
+        if pid == 0:
+            status = 1
+            try:
+                self._detach()
+                ours.close()
+                status = child.stay(theirs, self.STAYS)
+            finally:
+                os._exit(status)
+        theirs.close()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.setpgid(pid, pid)
+        new = self.children[pid] = Child(pid, ours)
+        self.selector.register(ours, selectors.EVENT_READ, lambda: self._answered(new))
+        return new
 
     def _detach(self) -> None:
-        """Make this forked child a process of its own that ends with its parent."""
+        """Make this forked child a process of its own that ends with its parent, and holds nothing of it open.
+
+        Clients wait for the end of their connections.
+        """
         os.setpgid(0, 0)
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != self.pid:
@@ -188,28 +253,70 @@ class Worker:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
-
-    def _leave(self) -> None:
-        """Let go, in a forked child, of all sockets: clients wait for the end of their connections."""
         self.listener.close()
         self.selector.close()
         self.wake.close()
         self.writable.close()
-        for other in list(self.requests.values()):
-            other.close()
+        for request in self.requests.values():
+            request.close()
+        for other in self.children.values():
+            if other.channel:
+                other.channel.close()
+        self.sounds.close()
+
+    def _answered(self, of: Child) -> None:
+        """Pass on the exit status of the command that ran, and keep or dismiss the child."""
+        try:
+            (status, held, sounds), _, descriptors = child.receive(of.channel)
+        except (EOFError, OSError):  # it is dead or dying, or another program now: its end will say more
+            self._close(of)
+            return
+        for sound, descriptor in zip(sounds, descriptors, strict=True):
+            self.sounds.add(Sound(*sound), descriptor, len(self.children))
+        request, of.request = of.request, None
+        if self.STAYS or (of.commands < COMMANDS and held <= KEPT):
+            self.idle.append(of)
+        else:
+            self._close(of)
+        self._finish(request, status)
+
+    def _finish(self, request: Request | None, status: int) -> None:
+        self.used = time.monotonic()
+        if request is not None:
+            with contextlib.suppress(OSError):  # the client may be gone
+                request.connection.send(str(status).encode())
+            self._drop(request)
+
+    def _close(self, of: Child) -> None:
+        """Say nothing to a child any more; one that waits for a command ends."""
+        if of.channel:
+            self.selector.unregister(of.channel)
+            of.channel.close()
+            of.channel = None
+        if of in self.idle:
+            self.idle.remove(of)
+
+    def _kill(self, of: Child) -> None:
+        self._close(of)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(of.pid, signal.SIGKILL)
 
     def _reap(self) -> None:
+        """Note which children have ended, and tell the clients whose commands they ran."""
         while self.children:
-            child, status = os.waitpid(-1, os.WNOHANG)
-            if child == 0:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
                 return
-            request = self.children.pop(child, None)
-            if request is None:
+            ended = self.children.get(pid)
+            if ended is None:
                 continue
-            self.used = time.monotonic()
-            with contextlib.suppress(OSError):  # the client may be gone
-                request.connection.send(str(os.waitstatus_to_exitcode(status)).encode())
-            self._drop(request)
+            if ended.channel:  # it may have answered before
+                ended.channel.setblocking(False)
+                self._answered(ended)
+            self._close(ended)
+            del self.children[pid]
+            if ended.request:
+                self._finish(ended.request, os.waitstatus_to_exitcode(status))
 
     def _over(self) -> bool:
         """Whether this worker is of no use any more."""
@@ -218,7 +325,8 @@ class Worker:
         idle = IDLE_CLUSTER if "=" in self.run else IDLE
         if not self._is_mine():  # somebody cleared the folder: nobody new can come
             idle = 0
-        return not self.children and time.monotonic() - self.used > idle
+        busy = self.waiting or any(one.request for one in self.children.values())
+        return not busy and time.monotonic() - self.used > idle
 
     def _is_mine(self) -> bool:
         """Whether the socket is still the one that this worker listens on."""
@@ -228,50 +336,12 @@ class Worker:
             return False
 
     def _stop(self) -> None:
-        for child in self.children:
+        for pid in self.children:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(child, signal.SIGKILL)
+                os.killpg(pid, signal.SIGKILL)
         if self._is_mine():
             with contextlib.suppress(OSError):
                 os.unlink(self.path)
-
-
-def perform(request: bytes, descriptors: list[int], leave: Callable[[], None] = lambda: None) -> int:
-    """Run a command as its client asked for; return its exit status.
-
-    Parameters
-    ----------
-    request : folder, umask, arguments and environment, as ``warm.ask`` sends them
-    descriptors : what becomes stdout and stderr
-    leave : called when these are in place
-    """
-    try:
-        for target, descriptor in zip((1, 2), descriptors, strict=True):
-            os.dup2(descriptor, target)
-        folder, umask, count, *parts = request.split(b"\0")[:-1]
-        argv, environment = [os.fsdecode(part) for part in parts[: int(count)]], parts[int(count) :]
-        leave()
-        os.environb.clear()
-        os.environb.update(dict(variable.split(b"=", 1) for variable in environment))
-        os.umask(int(umask))
-        os.chdir(folder)
-        from mirflow.__main__ import main, needs_own_process
-
-        if argv and needs_own_process(argv[0]):
-            os.environ["PYTHONPATH"] = SCRIPTS
-            os.execv(sys.executable, [sys.executable, "-P", "-m", "mirflow", *argv])
-        return main(argv)
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:  # noqa: BLE001 - whatever it was, the log must hold it, and the worker go on
-        import traceback
-
-        traceback.print_exc()
-        return 1
-    finally:
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
 
 
 def identity() -> str:
