@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from filelock import FileLock
 
@@ -267,6 +268,94 @@ def test_the_worker_of_a_clusters_job_serves_all_that_snakemake_starts_in_it(mon
     assert os.environ["MIRFLOW_RUN"] == "SLURM_JOB_ID=17"
     worker.announce(True)  # the whole run inside of one job: two of them do not meet
     assert os.environ["MIRFLOW_RUN"] == worker.identity()
+
+
+@pytest.fixture
+def served(run):
+    """Start a worker of which something is different: a function of the statements that make it so."""
+
+    def start(*differences: str) -> subprocess.Popen:
+        path = rendezvous.socket_path(run.environment["MIRFLOW_RUN"])
+        listening, says = os.pipe()
+        code = "; ".join(["import os, sys", "from mirflow import child, worker", "worker.prepare = lambda: None"])
+        code = "\n".join([code, *differences, "worker.main(sys.argv[1:])"])
+        command = [sys.executable, "-c", code, path, run.environment["MIRFLOW_RUN"], str(says)]
+        started = subprocess.Popen(
+            command, pass_fds=[says], env=run.environment | {"PYTHONPATH": str(SCRIPTS)}, stderr=subprocess.PIPE
+        )
+        os.close(says)
+        assert os.read(listening, 5) == b"ready"
+        os.close(listening)
+        run.environment["MIRFLOW_SOCKET"] = path
+        return started
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(run.folder))
+        yield start
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_child_serves_command_after_command_until_it_had_enough(run, served):
+    started = served("worker.COMMANDS = 3")
+    seen = []
+    for _ in range(6):
+        assert run.call("--version") == (0, "0.1.0\n", "")
+        seen += children_of(started.pid)
+    assert seen[0] == seen[1] != seen[-1] and len(set(seen)) == 2
+
+
+def test_a_child_that_holds_too_much_memory_is_exchanged(run, served):
+    started = served(
+        "kept, perform = [], child.perform",
+        "child.perform = lambda *given: kept.append(b'1' * 10**8) or perform(*given)",
+    )
+    seen = set()
+    for _ in range(3):
+        assert run.call("--version")[0] == 0
+        seen |= set(children_of(started.pid))
+    assert len(seen) == 1 and until(lambda: not children_of(started.pid)), "200 MB are kept, 300 MB are not"
+
+
+def test_when_no_process_can_be_had_the_client_runs_the_command(run, served):
+    started = served("def fork(): raise OSError", "os.fork = fork")
+    assert run.call("--version") == (0, "0.1.0\n", "")
+    assert started.poll() is None and not children_of(started.pid)
+
+
+def test_a_worker_that_nobody_asks_ends(run, served):
+    started = served("worker.IDLE = 2")
+    assert run.call("--version")[0] == 0 and children_of(started.pid)
+    assert started.wait(10) == 0 and not run.sockets()
+
+
+def test_what_one_child_decoded_the_next_one_reads(run, tmp_path, served):
+    import soundfile
+
+    started = served()
+    noise = np.random.default_rng(0).standard_normal((44100, 2)) * 0.1
+    soundfile.write(tmp_path / "full_mix.flac", noise, 44100)
+
+    def shared() -> int:
+        links = (os.readlink(path) for path in Path(f"/proc/{started.pid}/fd").iterdir())
+        return sum("mirflow audio" in link for link in links)
+
+    def fragment(name: str) -> bytes:
+        status, _, said = run.call("spectral", "full_mix.flac", "-o", name, cwd=tmp_path)
+        assert status == 0, said
+        return (tmp_path / name).read_bytes()
+
+    first = fragment("1.json")
+    assert shared() == 1
+    os.kill(children_of(started.pid)[0], signal.SIGKILL)
+    assert fragment("2.json") == first and shared() == 1
+    soundfile.write(tmp_path / "full_mix.flac", noise / 2, 44100)
+    halved = fragment("3.json")
+    assert halved != first and shared() == 1
+    run.environment["MIRFLOW_WARM"] = "0"
+    assert fragment("4.json") == halved
 
 
 # The model worker is up faster, and shares all of this with the other one.
