@@ -22,13 +22,14 @@ def made(tmp_path_factory) -> tuple[Path, Path]:
 def test_clones_are_finished_and_what_comes_new_is_planned_for_them(made):
     project, seed = made
     library, results = scale.clone(project, seed, seed.parent / "3", 3)
-    planned = {case: cost.jobs for case, cost in scale.cases(project, library, results, make=False)}
+    planned = {case: cost.jobs for case, cost in scale.cases(project, library, results, make=False, batch=2)}
     features = len(registry.features())
     assert planned == {
         "nothing made yet, dry run": 3 * (STEPS + features),
         "nothing made yet, table alone": 3 * (STEPS + features),
         "all made, dry run": 0,
         "all made, run": 0,
+        "all made, run in batches": 0,
         "one more track, dry run": STEPS + features,
         "one more feature, dry run": 3 + 3,
     }
