@@ -19,6 +19,7 @@ configfile: f"{workflow.basedir}/config/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/planning.smk"
 include: "rules/library.smk"
 include: "rules/models.smk"
 include: "rules/stems.smk"

@@ -1,6 +1,7 @@
 """``make run``: large libraries are made in batches, each track once, with one line of progress and one summary."""
 
 import json
+import logging
 import os
 import re
 import subprocess
@@ -118,6 +119,21 @@ def test_progress_goes_over_all_batches(tmp_path, monkeypatch, capsys):
     left = progress.read_batch(file)
     assert (left.jobs, left.failed, left.first) == (2200, 4, "c")
     assert json.loads(artifacts.json_bytes(left.__dict__))
+
+
+def test_a_dry_run_names_the_tracks_with_pending_work(capsys):
+    import snakemake_logger_plugin_mirflow as plugin
+
+    handler = plugin.LogHandler(types.SimpleNamespace(dryrun=True), None)
+    jobs = [{"parent": "sub/", "name": f"{number:02}"} for number in (*range(22), 7)]
+    for wildcards in (*jobs, None):
+        record = {"event": plugin.LogEvent.JOB_INFO, "wildcards": wildcards}
+        handler.emit(logging.makeLogRecord({"levelno": logging.INFO, **record}))
+    handler.close()
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "mirflow: 22 tracks with pending work" and said[-1] == "  and 2 more"
+    assert said[1:9] == [*(f"  sub/{number:02}: 1 job" for number in range(7)), "  sub/07: 2 jobs"]
+    assert len(said) == 22
 
 
 @pytest.mark.parametrize(("idle", "cleared"), [(2, True), (0, False)])

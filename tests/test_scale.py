@@ -1,5 +1,7 @@
 """The programs of `make scale` and `make bench` measure what they say: finished clones, the same work done plain."""
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,16 +22,45 @@ def made(tmp_path_factory) -> tuple[Path, Path]:
 def test_clones_are_finished_and_what_comes_new_is_planned_for_them(made):
     project, seed = made
     library, results = scale.clone(project, seed, seed.parent / "3", 3)
-    planned = {case: cost.jobs for case, cost in scale.cases(project, library, results, make=False)}
+    planned = {case: cost.jobs for case, cost in scale.cases(project, library, results, make=False, batch=2)}
     features = len(registry.features())
     assert planned == {
         "nothing made yet, dry run": 3 * (STEPS + features),
         "nothing made yet, table alone": 3 * (STEPS + features),
         "all made, dry run": 0,
         "all made, run": 0,
+        "all made, run in batches": 0,
         "one more track, dry run": STEPS + features,
         "one more feature, dry run": 3 + 3,
     }
+
+
+def test_planning_faster_plans_the_same(made):
+    project, seed = made
+    library, results = scale.clone(project, seed, seed.parent / "4", 4)
+    first, second, third, _ = sorted(results.glob("*/Track*"))
+    (first / "full_mix.flac").unlink()  # nothing misses it: all that is made of it is there
+    (second / "stems.json").write_text("{}")
+    shutil.rmtree(third)
+    (library / "new.wav").hardlink_to(next(library.glob("*/*.wav")))
+    snakefile = project / "Snakefile"
+    text = snakefile.read_text()
+    plans = []
+    for content in (text, text.replace('include: "rules/planning.smk"\n', "")):
+        snakefile.write_text(content)
+        scale.snakemake(project, library, results, "-n")
+        plans.append(said_of_jobs((project / "output.txt").read_text()))
+    snakefile.write_text(text)
+    assert text != content and plans[0] == plans[1]
+    begins = [job.partition(":")[0] for job in plans[0]]
+    assert [begins.count(f"rule {name}") for name in ("full_mix", "feature_loudness", "info")] == [2, 2, 3]
+
+
+def said_of_jobs(output: str) -> list[str]:
+    """Return what a dry run says of each job: without its number and the time, lists in the order of the alphabet."""
+    jobs = [job.partition("\n\n")[0] for job in re.split(r"(?m)^\[.*\]\n", output)[1:]]
+    lines = [[line for line in job.splitlines() if "jobid:" not in line] for job in jobs]
+    return sorted("\n".join(", ".join(sorted(re.split("[,;:] ", line))) for line in job) for job in lines)
 
 
 def test_the_plain_program_makes_the_same_files(made, tmp_path):

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from mirflow.errors import MirflowError
+from mirflow.run import BATCH_TRACKS
 
 PROJECT = Path(__file__).resolve().parents[2]
 COPIED = ("Snakefile", "rules", "scripts", "config", "profiles", "envs")
@@ -74,14 +75,18 @@ def report(folder: Path, sizes: list[int], real: int) -> Iterator[str]:
             yield f"{size:7}  {case:34} {cost.jobs:7} {cost.cpu:8.1f} {cost.wall:8.1f} {cost.memory:6.2f}"
 
 
-def cases(project: Path, library: Path, results: Path, make: bool) -> Iterator[tuple[str, Cost]]:
-    """Yield what is measured on one library: (case, cost)."""
+def cases(
+    project: Path, library: Path, results: Path, make: bool, batch: int = BATCH_TRACKS
+) -> Iterator[tuple[str, Cost]]:
+    """Yield what is measured on one library: (case, cost); with more than `batch` tracks also what `make run` costs."""
     nothing = results.with_name("nothing")
     yield "nothing made yet, dry run", snakemake(project, library, nothing, "-n")
     # Without a word on each job, only how many there are: what `make run` needs to know before its first job.
     yield "nothing made yet, table alone", snakemake(project, library, nothing, "-n", "-q", "--logger", "mirflow")
     yield "all made, dry run", snakemake(project, library, results, "-n")
     yield "all made, run", snakemake(project, library, results)
+    if len(list(library.glob("*/*.wav"))) > batch:
+        yield "all made, run in batches", in_batches(project, library, results, batch)
     new = library / "new.wav"
     os.link(next(library.glob("*/*.wav")), new)
     yield "one more track, dry run", snakemake(project, library, results, "-n")
@@ -177,6 +182,12 @@ def snakemake(project: Path, library: Path, results: Path, *arguments: str) -> C
     command = [sys.executable, "-m", "snakemake", "-j", str(os.cpu_count()), *arguments]
     command += ["--config", f"library={json.dumps(str(library))}", f"results={json.dumps(str(results))}"]
     return measured(command, project)
+
+
+def in_batches(project: Path, library: Path, results: Path, batch: int) -> Cost:
+    """Run the workflow as `make run` does, a batch of tracks after the other, and measure it."""
+    command = [sys.executable, "-m", "mirflow", "run", "--library", str(library), "--results", str(results)]
+    return measured([*command, "-j", str(os.cpu_count()), "--batch", str(batch)], project)
 
 
 def measured(command: list[str], folder: Path) -> Cost:

@@ -1,4 +1,4 @@
-"""Progress of a run in one line, and each failure as it happens: ``snakemake --logger mirflow``.
+"""Progress of a run in one line, and each failure as it happens: ``snakemake --logger mirflow``. With -n: pending work.
 
 Snakemake's own output is some ten lines a job; with hundreds of tracks nobody can follow it. It still goes, whole, to
 the log file that Snakemake names at the end.
@@ -13,6 +13,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 QUIET_INTERVAL = 15  # seconds between lines where the output is no terminal
 TERMINAL_INTERVAL = 0.2  # seconds between updates of the line on a terminal
+SHOWN = 20  # tracks with pending work in a dry run
 
 
 class LogHandler(LogHandlerBase):
@@ -30,6 +31,7 @@ class LogHandler(LogHandlerBase):
         self.jobs: dict[int, tuple[str, str]] = {}  # running: id → rule, track
         self.done = self.total = self.tracks = self.all_tracks = self.failed = 0
         self.latest = ""
+        self.pending: dict[str, int] = {}  # in a dry run: track → jobs
         # Of several batches: what those before have done counts, and a share of all.
         self.batch = progress.batch()
         self.began = self.batch.began if self.batch else time.time()
@@ -38,7 +40,9 @@ class LogHandler(LogHandlerBase):
         """Take one event of Snakemake."""
         event = getattr(record, "event", None)
         if self.common_settings.dryrun:
-            if event in (LogEvent.RUN_INFO, None) or record.levelno >= logging.WARNING:
+            if event == LogEvent.JOB_INFO and (track := self._track(record)):
+                self.pending[track] = self.pending.get(track, 0) + 1
+            elif event in (LogEvent.RUN_INFO, None) or record.levelno >= logging.WARNING:
                 self._say(record.getMessage())
         elif event == LogEvent.RUN_INFO:
             stats = record.stats
@@ -49,8 +53,7 @@ class LogHandler(LogHandlerBase):
                 part = f"tracks {first} to {self.batch.before + self.batch.size} of {self.batch.tracks}: "
             self._say(f"mirflow: {part}{self.count(self.total, 'job')} for {self.count(self.all_tracks, 'track')}")
         elif event == LogEvent.JOB_INFO:
-            wildcards = record.wildcards or {}
-            self.jobs[record.jobid] = record.rule_name, wildcards.get("parent", "") + wildcards.get("name", "")
+            self.jobs[record.jobid] = record.rule_name, self._track(record)
             self.latest = ": ".join(part for part in self.jobs[record.jobid] if part)
             self._show()
         elif event == LogEvent.JOB_FINISHED:
@@ -69,6 +72,12 @@ class LogHandler(LogHandlerBase):
             self._say(": ".join(["failed", *([track] if track else []), rule, reason]))
         elif event in (None, LogEvent.ERROR) and self._matters(record):
             self._say(record.getMessage())
+
+    @staticmethod
+    def _track(record: logging.LogRecord) -> str:
+        """Return the track that a job belongs to, "" for one of no track."""
+        wildcards = record.wildcards or {}
+        return wildcards.get("parent", "") + wildcards.get("name", "")
 
     def _matters(self, record: logging.LogRecord) -> bool:
         """Whether a message is for the person: warnings, errors, what the workflow says itself, and that all is done.
@@ -103,7 +112,13 @@ class LogHandler(LogHandlerBase):
         return self.batch.before + self.batch.size - self.all_tracks + self.tracks
 
     def close(self) -> None:
-        """Leave to the next batch what is done in this one."""
+        """Say which tracks a dry run found work for; leave to the next batch what is done in this one."""
+        if self.pending:
+            tracks = [f"  {track}: {self.count(jobs, 'job')}" for track, jobs in sorted(self.pending.items())]
+            more = [f"  and {len(tracks) - SHOWN} more"] if len(tracks) > SHOWN else []
+            title = f"mirflow: {self.count(len(tracks), 'track')} with pending work"
+            self._say("\n".join([title, *tracks[:SHOWN], *more]))
+            self.pending.clear()  # Snakemake closes twice
         if self.batch and self.total:
             self.note(jobs=self.batch.jobs + self.done, failed=self.batch.failed + self.failed)
         super().close()
