@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import snakemake
 
 from mirflow import plain, price, registry, scale
 
@@ -46,7 +47,8 @@ def test_planning_faster_plans_the_same(made):
     snakefile = project / "Snakefile"
     text = snakefile.read_text()
     plans = []
-    for content in (text, text.replace('include: "rules/planning.smk"\n', "")):
+    this = f'"{snakemake.__version__}"'
+    for content in (text, text.replace(this, '"another version"')):
         snakefile.write_text(content)
         scale.snakemake(project, library, results, "-n")
         plans.append(said_of_jobs((project / "output.txt").read_text()))

@@ -183,6 +183,7 @@ class Worker:
                 self._drop(request)
             else:
                 self.waiting.append(request)
+                self._next()  # now, before other clients take all descriptors that a child needs
 
     def _drop(self, request: Request) -> None:
         if request.connection in self.requests:
@@ -197,7 +198,10 @@ class Worker:
             if request.connection not in self.requests:  # its client went away
                 continue
             taken = self.idle.pop() if self.idle else self._fork()
-            if taken is None:  # no process is free: the client finds out whether there is one for a cold start
+            if taken is None and self.children:  # no process is to be had: one of those that there are will do it
+                self.waiting.appendleft(request)
+                return
+            if taken is None:  # the client finds out whether there is a process for a cold start
                 self._drop(request)
                 continue
             asked = request.received[4:]
