@@ -34,7 +34,7 @@ include: "rules/info.smk"
 
 if snakemake.__version__ == "9.27.1":  # it reaches into the insides of this version
 
-    include: "rules/planning.smk"
+    include: "rules/snakemake.smk"
 
 
 rule all:
