@@ -103,6 +103,9 @@ def test_the_worker_keeps_what_was_used_last(monkeypatch):
         os.fstat(a)
     add("d", 10, children=2)
     assert named() == ["/out/a", "/out/c", "/out/d"] and not store.named("/", ["a"])
+    for number in range(40):
+        add(f"empty {number}", 0)
+    assert len(store.sounds) == decoded.AT_ONCE, "of very short sounds no more than there may be files open"
     store.close()
     for descriptor in (c, again):
         with pytest.raises(OSError):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PER_CHILD = 256 << 20  # bytes: as much for each child of the worker as five stereo files of two minutes and a half
 MOST_OF_MEMORY = 1 / 8  # all of it together
 SAMPLE = 4  # bytes, float32
-AT_ONCE = 16  # sounds that go from one process to another with one message, at most
+AT_ONCE = 16  # sounds that go from one process to another with one message, at most; so many are kept for each child
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class Store:
         self.sounds[sound.path] = sound, descriptor
         room = min(PER_CHILD * children, self.most)
         held = sum(each.size for each, _ in self.sounds.values())
-        while held > room:
+        while held > room or len(self.sounds) > AT_ONCE * children:
             _, (oldest, unused) = self.sounds.popitem(last=False)
             held -= oldest.size
             os.close(unused)

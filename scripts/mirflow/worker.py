@@ -160,6 +160,8 @@ class Worker:
 
     def _read(self, request: Request) -> None:
         """Take a part of a request; a client that goes away takes the child with it that works for it."""
+        if request.connection not in self.requests:  # it has got its answer a moment ago
+            return
         try:
             part, ancillary, _, _ = request.connection.recvmsg(1 << 16, socket.CMSG_SPACE(2 * 4))
         except BlockingIOError:
@@ -270,13 +272,19 @@ class Worker:
 
     def _answered(self, of: Child) -> None:
         """Pass on the exit status of the command that ran, and keep or dismiss the child."""
+        if of.channel is None:  # it was killed a moment ago
+            return
         try:
             (status, held, sounds), _, descriptors = child.receive(of.channel)
         except (EOFError, OSError):  # it is dead or dying, or another program now: its end will say more
             self._close(of)
             return
-        for sound, descriptor in zip(sounds, descriptors, strict=True):
-            self.sounds.add(Sound(*sound), descriptor, len(self.children))
+        if len(descriptors) == len(sounds):
+            for sound, descriptor in zip(sounds, descriptors, strict=True):
+                self.sounds.add(Sound(*sound), descriptor, len(self.children))
+        else:  # too many files are open for some of them
+            for descriptor in descriptors:
+                os.close(descriptor)
         request, of.request = of.request, None
         if self.STAYS or (of.commands < COMMANDS and held <= KEPT):
             self.idle.append(of)
