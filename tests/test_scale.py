@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,37 @@ def test_planning_faster_plans_the_same(made):
     assert text != content and plans[0] == plans[1]
     begins = [job.partition(":")[0] for job in plans[0]]
     assert [begins.count(f"rule {name}") for name in ("full_mix", "feature_loudness", "info")] == [2, 2, 3]
+
+
+LOOKS_AGAIN = """
+import os, sys, threading, time
+import snakemake.cli
+config, CONDA = {"warm": True}, False
+exec(open(sys.argv[1]).read())
+
+class Scheduler:
+    _open_jobs = threading.Semaphore(0)
+
+due, looks_again = Scheduler._open_jobs, JobScheduler._schedule_reevalutation
+one = Scheduler()
+for _ in range(100):
+    looks_again(one, 0.2)
+assert threading.active_count() == 2, "one timer for all"
+assert due.acquire(timeout=5) and not due.acquire(timeout=0.5), "and it comes once"
+looks_again(one, 0.2)
+assert due.acquire(timeout=5), "and again when it is asked for again"
+
+record = snakemake.benchmark.BenchmarkRecord()
+with snakemake.benchmark.benchmarked(os.getpid(), record):
+    time.sleep(0.1)
+assert 0.1 <= record.running_time < 5 and not record.data_collected
+assert record.to_tsv(False).count("NA") == 8, record.to_tsv(False)
+"""
+
+
+def test_the_scheduler_starts_one_timer_and_a_warm_jobs_time_is_told():
+    rules = scale.PROJECT / "rules/snakemake.smk"
+    subprocess.run([sys.executable, "-c", LOOKS_AGAIN, rules], check=True, timeout=60)
 
 
 def said_of_jobs(output: str) -> list[str]:
