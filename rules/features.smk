@@ -27,7 +27,7 @@ for feature in registry.features():
         conda:
             "../envs/base.yaml"
         resources:
-            mem_mb=500 + 1000 * (SOUNDS > 0) + 700 * SOUNDS,  # measured for 20 minutes of 44.1 kHz stereo
+            mem_mb=500 + 1650 * (SOUNDS > 0) + 550 * SOUNDS,  # measured for 20 minutes of 44.1 kHz stereo
         params:
             command=f"feature_{feature.name}",
             version=feature.version,

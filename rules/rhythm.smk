@@ -20,7 +20,7 @@ if BEATS["backend"] == "dsp":
         conda:
             "../envs/base.yaml"
         resources:
-            mem_mb=1500,
+            mem_mb=1900,
         params:
             backend="dsp",
             source=registry.module_identity("mirflow.beats"),
@@ -117,7 +117,7 @@ rule onsets:
     conda:
         "../envs/base.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=2400,
     params:
         source=registry.module_identity("mirflow.dsp.onsets"),
     shell:

@@ -25,7 +25,7 @@ if SEPARATION["backend"] == "dsp":
         conda:
             "../envs/base.yaml"
         resources:
-            mem_mb=2800,  # measured for 20 minutes of 44.1 kHz stereo: 2.6 GB
+            mem_mb=3000,  # measured for 20 minutes of 44.1 kHz stereo: 2.8 GB
         params:
             backend="dsp",
             source=registry.module_identity("mirflow.stems"),
