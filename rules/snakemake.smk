@@ -1,4 +1,4 @@
-# Snakemake itself, faster. Without this file everything works as it does with it.
+# Snakemake itself, faster. Without this file all files are made as they are with it, but for those in benchmarks.
 
 import contextlib
 import functools
@@ -57,7 +57,7 @@ def timed(pid=None, benchmark_record=None, interval=None):
         benchmark_record.running_time = time.time() - began
 
 
-if config["warm"]:
+if os.environ["MIRFLOW_WARM"] == "1":  # not where all is cold, whatever the settings say: see mirflow.worker.announce
     snakemake.benchmark.benchmarked = timed
 
 

@@ -63,7 +63,7 @@ def test_planning_faster_plans_the_same(made):
 LOOKS_AGAIN = """
 import os, sys, threading, time
 import snakemake.cli
-config, CONDA = {"warm": True}, False
+os.environ["MIRFLOW_WARM"], CONDA = "1", False
 exec(open(sys.argv[1]).read())
 
 class Scheduler:

@@ -319,6 +319,15 @@ def test_a_child_that_holds_too_much_memory_is_exchanged(run, served):
     assert len(seen) == 1 and until(lambda: not children_of(started.pid)), "200 MB are kept, 300 MB are not"
 
 
+def test_a_command_that_needs_a_process_of_its_own_leaves_the_child_and_its_status_comes_through(run, served):
+    started = served("import threading", "threading.Thread(target=threading.Event().wait, daemon=True).start()")
+    for arguments, expected in ((["-h"], 0), ([], 2)):  # the library of `head` must not start in a fork of threads
+        status, out, err = run.call("head", *arguments)
+        assert status == expected and "usage: mirflow head" in out + err
+        assert until(lambda: not children_of(started.pid)), "the child became the command"
+    assert run.call("--version") == (0, "0.1.0\n", "")
+
+
 def test_when_no_process_can_be_had_the_client_runs_the_command(run, served):
     started = served("def fork(): raise OSError", "os.fork = fork")
     assert run.call("--version") == (0, "0.1.0\n", "")

@@ -93,7 +93,7 @@ class Reader:
             if sound.identity == now:
                 return _private(descriptor, sound)
         read = self.decode(path)
-        with contextlib.suppress(OSError, ValueError):  # no memory, no descriptors: then it is not shared
+        with contextlib.suppress(OSError):  # no memory, no descriptors: then it is not shared
             sound = Sound(full, now, *read.samples.shape, read.rate)
             if sound.size and len(self.new) < AT_ONCE and identity(full) == now:
                 self.new.append((sound, _shared(read.samples)))
