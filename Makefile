@@ -1,15 +1,17 @@
-# make run LIBRARY=~/music RESULTS=~/results JOBS=8     a directory of music becomes .INFO files
-# make run PRESET=full ...                              with all trained models (config/full.yaml), which are fetched
-# make test                                             the whole test suite
-# make features                                         renew the README's table of features from the code
-# make scale                                            what Snakemake costs with libraries of 1000 and of 5000 tracks
-# make bench                                            what each step costs, and the workflow against one plain program
-# make eval-beats DIR=...                               beats and downbeats against true ones, beside other trackers
-# make eval-stems DIR=...                               stems against true ones, beside a simple split; of a trained
-#                                                       separator: ARGS="--backend demucs --entry htdemucs_ft"
-# make chaos ROUNDS=50                                  break things while a run is at work, and see that nothing is lost
-# make fuzz CASES=500                                   give damaged and malicious files to what reads audio
-# make lint                                             what the tests do not look at: style of Python and of the rules
+# make run LIBRARY=~/music RESULTS=~/results JOBS=8  make the .INFO files of a directory of music
+# make run PRESET=full ...                           the same with trained models (config/full.yaml), which it downloads
+# make test                                          run the whole test suite
+# make lint                                          check the style of the Python files and of the rules
+# make features                                      renew the table in docs/features.md from the code
+# make versions                                      check that values change only with a version; record its code
+# make bench                                         measure what each step costs, and what the workflow adds to it
+# make scale                                         measure what Snakemake itself costs with 1000 and 5000 tracks
+# make eval-beats DIR=...                            score beats and downbeats against annotations, with other trackers
+# make eval-stems DIR=...                            score stems against true ones, with a simple separation; a trained
+#                                                    separator: ARGS="--backend demucs --entry htdemucs_ft"
+# make chaos ROUNDS=50                               disturb runs at random moments, and check that nothing is lost
+# make fuzz CASES=500                                give damaged and malicious files to the code that reads audio
+# make clean                                         remove the environment, and Snakemake's working files
 
 LIBRARY ?= demo
 RESULTS ?= results
@@ -18,7 +20,7 @@ PRESET  ?= embedded
 PYTHON  ?= python3
 ROUNDS  ?= 50
 CASES   ?= 500
-export LIBRARY RESULTS JOBS DIR
+export LIBRARY RESULTS JOBS CONFIG DIR
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -28,37 +30,44 @@ ifeq ($(PRESET),embedded)
 INSTALLED := $(VENV)/base.done
 else ifeq ($(PRESET),full)
 INSTALLED := $(VENV)/flamingo.done
-FILES_OF_PRESET := --configfile config/full.yaml
+PRESET_FILE := config/full.yaml
 else
 $(error PRESET is embedded or full, not $(PRESET))
 endif
 
-# Which build of torch: that for CUDA, unless there is no such card. For ROCm: make TORCH=--index-url=<PyTorch's index for it>
+# The build of torch: for CUDA if there is an NVIDIA GPU, else for CPUs. For ROCm:
+# make TORCH=--index-url=<PyTorch's index for it> ...
 TORCH ?= $(shell ls /dev/nvidia0 >/dev/null 2>&1 || echo --extra-index-url=https://download.pytorch.org/whl/cpu)
 
-# How llama.cpp is built: for the GPU whose compiler is here. Other ways: CMAKE_ARGS=... make ...
-GGML := $(if $(shell command -v nvcc),-DGGML_CUDA=ON,$(if $(shell command -v hipcc),-DGGML_HIP=ON))
+# llama.cpp is compiled for the GPU of this machine if the GPU's compiler is installed too (nvcc cannot compile for a
+# GPU that it does not find). To choose yourself: CMAKE_ARGS=... make ...
+CUDA := $(shell ls /dev/nvidia0 >/dev/null 2>&1 && command -v nvcc)
+HIP  := $(shell ls /dev/kfd >/dev/null 2>&1 && command -v hipcc)
+GGML := $(if $(CUDA),-DGGML_CUDA=ON,$(if $(HIP),-DGGML_HIP=ON))
 
-.PHONY: run test features bench scale eval-beats eval-stems chaos fuzz lint clean
+.PHONY: run test versions features bench scale eval-beats eval-stems chaos fuzz lint clean
 
 run: $(INSTALLED)
-	@$(BIN)/python -m mirflow run --library "$$LIBRARY" --results "$$RESULTS" --jobs "$$JOBS" -- $(FILES_OF_PRESET)
+	@$(BIN)/python -m mirflow run --library "$$LIBRARY" --results "$$RESULTS" --jobs "$$JOBS" -- $(if $(PRESET_FILE)$(CONFIG),--configfile $(PRESET_FILE) $${CONFIG:+"$$CONFIG"})
 
 test: $(VENV)/dev.done
 	@$(BIN)/python -m pytest
 
+versions: $(VENV)/dev.done
+	@cd tests && ../$(BIN)/python known_values.py
+
 features: $(VENV)/base.done
-	@$(BIN)/python -m mirflow table --into README.md
+	@$(BIN)/python -m mirflow table --into docs/features.md
 
 bench: $(VENV)/base.done
-	@$(BIN)/python -m mirflow bench $(FILES)
-	@$(BIN)/python -m mirflow price $(FILES)
+	@$(BIN)/python -m benchmarks.bench $(FILES)
+	@$(BIN)/python -m benchmarks.overhead $(FILES)
 
 scale: $(VENV)/base.done
-	@$(BIN)/python -m mirflow scale $(TRACKS)
+	@$(BIN)/python -m benchmarks.planning $(TRACKS)
 
 eval-beats eval-stems: $(VENV)/dev.done
-	@$(BIN)/python -m mirflow $(subst -,_,$@) "$$DIR" $(ARGS)
+	@$(BIN)/python -m benchmarks.$(subst -,_,$@) "$$DIR" $(ARGS)
 
 chaos: $(VENV)/dev.done
 	@cd tests && ../$(BIN)/python chaos.py $(ROUNDS)
@@ -75,7 +84,7 @@ lint: $(VENV)/dev.done
 clean:
 	rm -rf $(VENV) .snakemake
 
-# The stamps are written last: an installation that was broken off is taken up again.
+# The .done files are written last, so an installation that was interrupted is continued by the next call.
 $(VENV)/base.done: envs/base.txt pyproject.toml
 	@echo "mirflow: installing what a run needs into $(VENV) (once, about a minute)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "mirflow: Python 3.11 or newer is needed" >&2; exit 1; }
@@ -83,10 +92,10 @@ $(VENV)/base.done: envs/base.txt pyproject.toml
 	@$(PIP) -r envs/base.txt
 	@$(PIP) --no-deps --editable .
 	@echo "mirflow: compiling (once)"
-	@$(BIN)/python -m mirflow warmup
+	@$(BIN)/python -m mirflow.warm.preload
 	@touch $@
 
-# torch first and by itself, from the index of its build.
+# torch is installed first and by itself, because its builds come from different indexes.
 $(VENV)/models.done: $(VENV)/base.done envs/models.txt envs/models.post-deploy.sh
 	@echo "mirflow: installing what trained models need into $(VENV) (once)"
 	@$(PIP) --retries 1 $(TORCH) --no-deps $$(grep '^torch==' envs/models.txt)
@@ -99,7 +108,7 @@ $(VENV)/flamingo.done: $(VENV)/models.done envs/flamingo.txt
 	@CMAKE_ARGS="$${CMAKE_ARGS-$(GGML)}" $(PIP) -r envs/flamingo.txt
 	@touch $@
 
-# Tests of what is not there are skipped: a machine without a C++ compiler tests everything but llama.cpp.
+# Without a C++ compiler llama.cpp cannot be installed; its tests are then skipped, and all others run.
 $(VENV)/dev.done: $(VENV)/models.done envs/dev.txt
 	@$(MAKE) --no-print-directory $(VENV)/flamingo.done || echo "mirflow: llama-cpp-python could not be built; its tests are skipped"
 	@$(PIP) -r envs/dev.txt

@@ -1,4 +1,4 @@
-# What all rule files use - settings, where things lie, and how a command is called.
+# For all files of rules: the settings, where artifacts lie, and how a command is called.
 
 import json
 import os
@@ -7,29 +7,34 @@ import shlex
 import sys
 import time
 
-from snakemake.io import IOFile
 from snakemake.logging import logger
-from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 SCRIPTS = f"{workflow.basedir}/scripts"
 if SCRIPTS not in sys.path:
     sys.path.insert(0, SCRIPTS)
 
-from mirflow import accelerator, library, models, progress, registry, settings, worker
-from mirflow.errors import MirflowError
+from mirflow import features
+from mirflow.core import identity, layout
+from mirflow.core.errors import MirflowError
+from mirflow.library import scan
+from mirflow.models import accelerator, catalogue
+from mirflow.warm import server
+from mirflow.workflow import batches, progress, settings, snakemake_internals
 
-# Models may be described in their own folder, and features follow from them: before the settings are checked.
-models.use(str(config["models"]))
+# Users may describe models in the models' folder. Some features follow from these, and settings are checked against all
+# features, so this comes first.
+catalogue.use(str(config["models"]))
 try:
     settings.read(config)
     settings.check(config)
-    settings.share(config)
+    settings.export(config)
+    WANTED = features.wanted(config)  # what goes into .INFO
     RESULTS = settings.directory(config["results"], name="results")
     MODELS = settings.directory(config["models"], name="models")
-    LIBRARY = library.scan(settings.path(config["library"]), exclude=RESULTS)
-    # Of a large library `mirflow run` has a part made at a time. What belongs to a track is always in one of them;
-    # Snakemake's own --batch sorts files by name, and would put a track's two targets in different ones.
-    BATCH = progress.batch()
+    LIBRARY = scan.scan(settings.path(config["library"]), exclude=RESULTS)
+    # `mirflow run` makes a large library in parts. All files of a track belong to one part; Snakemake's own --batch sorts
+    # files by name, and would put the two targets of a track into different parts.
+    BATCH = batches.batch()
     TRACKS = BATCH.of(LIBRARY.tracks) if BATCH else list(LIBRARY.tracks)
 except MirflowError as error:
     raise WorkflowError(str(error))
@@ -44,21 +49,25 @@ wildcard_constraints:
 pathvars:
     results=RESULTS,
     models=MODELS,
-    logs=f"{RESULTS}/.mirflow/logs",
-    benchmarks=f"{RESULTS}/.mirflow/benchmarks",
+    logs=layout.own(RESULTS, "logs"),
+    benchmarks=layout.own(RESULTS, "benchmarks"),
 
+
+# The files of a track as patterns, for inputs and outputs. mirflow/core/layout.py alone states where they lie.
+TRACK = layout.TrackFiles("<results>/{parent}{name}", "{name}", config["stems"]["format"])
 
 # Priorities rise from the audio to the .INFO, so that tracks are completed one after the other instead of all at the end,
-# and what several steps of one track read is still in memory.
+# and the audio that several steps of one track read is still in memory.
 
-# With --sdm conda, `python` is that of the rule's environment; without, it is the one that runs Snakemake.
-CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+# With --sdm conda, `python` is that of each job's environment; without, it is the interpreter that runs Snakemake.
+CONDA = snakemake_internals.uses_conda(workflow)
 PYTHON = "python" if CONDA else shlex.quote(sys.executable)
-# In all rules `mirflow` is the package's command line, and the last that the shell does. It runs warm where it can: in a
-# worker that lives as long as this process (see scripts/warm.py).
+# In all rules `mirflow` is the package's command line, and it replaces the shell. Where possible it runs in a worker that
+# has imported everything and ends with this process (see scripts/warm.py); with --model in the one that keeps models.
 CLIENT = f"{PYTHON} -I -S {shlex.quote(SCRIPTS)}/warm.py".replace("{", "{{").replace("}", "}}")
 shell.prefix(f'set -euo pipefail; mirflow() {{{{ exec {CLIENT} "$@"; }}}}; ')
-worker.announce(config["warm"], inner=not workflow.is_main_process)
+server.announce(config["warm"], inner=snakemake_internals.is_inner(workflow))
+snakemake_internals.apply(RESULTS, MODELS, conda=CONDA)
 
 
 def known(wildcards):
@@ -75,21 +84,21 @@ def source(wildcards):
     the track. What it has recorded of a job must stay as it is, or the job would be out of date.
     """
     path = known(wildcards)
-    full_mix = f"{RESULTS}/{wildcards.parent}{wildcards.name}/full_mix.flac"
-    recorded = workflow.persistence.input(IOFile(full_mix))
+    full_mix = layout.track_files(RESULTS, wildcards.parent + wildcards.name).full_mix
+    recorded = snakemake_internals.recorded_inputs(workflow, full_mix)
     try:
         changed = os.path.getmtime(path)
         wanted = str(path) in recorded if recorded is not None else changed > os.path.getmtime(full_mix)
     except OSError:
         return []
-    usable = changed <= time.time() and os.access(path, os.R_OK) and not library.reads_as_pattern(path)
+    usable = changed <= time.time() and os.access(path, os.R_OK) and not scan.reads_as_pattern(path)
     return str(path) if wanted and usable else []
 
 
-def stamp(wildcards):
+def stamp(path):
     """Size and time of change of a source, the latter as exactly as all file systems keep it: to two seconds."""
     try:
-        status = os.stat(known(wildcards))
-    except OSError:  # its own job will say so
+        status = os.stat(path)
+    except OSError:  # the job itself will report it
         return ""
     return f"{status.st_size} {int(status.st_mtime) // 2 * 2}"

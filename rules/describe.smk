@@ -1,14 +1,12 @@
-# Needs:  full_mix.flac; a model (settings describe.model, describe.projector: entries of config/models.yaml, or files),
-#         nothing with describe.backend: none
-# Makes:  texts/<prompt>.txt for each entry of the prompts, features/music_flamingo.json with all of them for .INFO; with
-#         describe.condense_model also shorter ones, made from these
+# Needs:  full_mix.flac and a model (settings describe.model, describe.projector: entries of config/models.yaml, or files)
+# Makes:  texts/<prompt>.txt for each prompt, and features/music_flamingo.json with all of them for .INFO; with
+#         describe.condense_model also shorter texts, made from these. With describe.backend: none, nothing.
 
 import os
 
-from mirflow.describe import answer, backends, fragment, prompts
+from mirflow.describe import backends, fragment, prompts
 
 DESCRIBE = config["describe"]
-NUMBERS = {*registry.feature_names(), *HEADS} - set(config["skip"])
 DESCRIBING = DESCRIBE["backend"] != "none"
 try:
     PROMPTS_FILE = str(settings.path(DESCRIBE["prompts"] or f"{workflow.basedir}/config/prompts.yaml"))
@@ -18,12 +16,13 @@ try:
     CONDENSER = backends.locate(DESCRIBE["condense_model"], "describe.condense_model")[:1]
     TOKENIZER = backends.locate(DESCRIBE["tokenizer"], "describe.tokenizer")[:1]
     MODEL_FILES = backends.files(DESCRIBE["backend"], MODEL, PROJECTOR)
-    MADE = [feature for feature in (*registry.features(), *heads.features()) if feature.name in NUMBERS]
-    # All texts of a track wait for the measurements that any of them mentions: they are answered together.
-    HINTS = sorted({name for prompt in PROMPTS.values() for name in prompts.owners(prompt, MADE)}) if DESCRIBING else []
+    # All texts of a track wait for the measurements that any prompt mentions, since the model answers them together.
+    HINTS = (
+        sorted({name for prompt in PROMPTS.values() for name in prompts.owners(prompt, WANTED)}) if DESCRIBING else []
+    )
 except MirflowError as error:
     raise WorkflowError(str(error))
-# A model in memory as in its files; those of the catalogue have 10 GB at most. Beside it the context and the sound.
+# MB: the model's files (10 GB at most in the catalogue), and the context and the audio beside it.
 DESCRIBE_MEMORY = 3000 + (sum(os.path.getsize(f) for f in MODEL_FILES if os.path.exists(f)) // 10**6 or 10000)
 DECODING = (
     f"--max-tokens {DESCRIBE['max_tokens']} --temperature {DESCRIBE['temperature']} --top-p {DESCRIBE['top_p']}"
@@ -33,10 +32,11 @@ MEASURED = [name for name in ("tempo", "tonality") if DESCRIBE["conflicts"] and 
 
 
 rule describe_model:
+    "Note which files the describing model consists of."
     input:
         MODEL_FILES,
     output:
-        "<results>/.mirflow/describe/model.json",
+        layout.own(RESULTS, "describe", "model.json"),
     log:
         "<logs>/.describe/describe_model.log",
     benchmark:
@@ -52,14 +52,15 @@ rule describe_model:
 
 
 rule describe:
+    "Answer one prompt about a track."
     input:
-        full_mix="<results>/{parent}{name}/full_mix.flac",
-        hints=[f"<results>/{{parent}}{{name}}/features/{name}.json" for name in HINTS],
+        full_mix=TRACK.full_mix,
+        hints=[TRACK.fragment(name) for name in HINTS],
         model=MODEL_FILES,
-        identity="<results>/.mirflow/describe/model.json",
+        identity=layout.own(RESULTS, "describe", "model.json"),
     output:
-        text="<results>/{parent}{name}/texts/{prompt}.txt",
-        record="<results>/{parent}{name}/texts/{prompt}.json",
+        text=TRACK.text("{prompt}"),
+        record=TRACK.text_record("{prompt}"),
     log:
         "<logs>/{parent}{name}/describe_{prompt}.log",
     benchmark:
@@ -74,26 +75,29 @@ rule describe:
         mem_mb=DESCRIBE_MEMORY,
         gpu=1,
     params:
-        prompt=lambda wildcards: PROMPTS[wildcards.prompt].identity,
         prompts=PROMPTS_FILE,
         backend=DESCRIBE["backend"],
-        model=MODEL,
-        projector=PROJECTOR,
         device=DESCRIBE["device"],
         decoding=DECODING,
-        version=answer.VERSION,
+        made_by=lambda wildcards: identity.made_by(
+            f"describe_{DESCRIBE['backend'] if DESCRIBING else 'gguf'}",
+            prompt=PROMPTS[wildcards.prompt].identity,
+            backend=DESCRIBE["backend"],
+            decoding=DECODING,
+        ),
     shell:
         "mirflow --model describe {input.full_mix:q} --prompts {params.prompts:q} --prompt {wildcards.prompt}"
-        " --hints {input.hints:q} --identity {input.identity:q} --backend {params.backend} --model {params.model:q}"
-        " --projector={params.projector:q} --device {params.device} --threads {threads} {params.decoding}"
+        " --hints {input.hints:q} --identity {input.identity:q} --backend {params.backend} --model {input.model:q}"
+        " --device {params.device} --threads {threads} {params.decoding}"
         " -o {output.text:q} --record {output.record:q} 2> {log:q}"
 
 
 rule condense_model:
+    "Note which files the condensing model consists of."
     input:
         CONDENSER,
     output:
-        "<results>/.mirflow/describe/condense_model.json",
+        layout.own(RESULTS, "describe", "condense_model.json"),
     log:
         "<logs>/.describe/condense_model.log",
     benchmark:
@@ -109,13 +113,14 @@ rule condense_model:
 
 
 rule condense:
+    "Make a short text of a track's other texts."
     input:
-        texts=[f"<results>/{{parent}}{{name}}/texts/{prompt}.txt" for prompt in PROMPTS],
+        texts=[TRACK.text(prompt) for prompt in PROMPTS],
         model=CONDENSER,
-        identity="<results>/.mirflow/describe/condense_model.json",
+        identity=layout.own(RESULTS, "describe", "condense_model.json"),
     output:
-        text="<results>/{parent}{name}/texts/{prompt}.txt",
-        record="<results>/{parent}{name}/texts/{prompt}.json",
+        text=TRACK.text("{prompt}"),
+        record=TRACK.text_record("{prompt}"),
     log:
         "<logs>/{parent}{name}/condense_{prompt}.log",
     benchmark:
@@ -130,11 +135,12 @@ rule condense:
         mem_mb=DESCRIBE_MEMORY,
         gpu=1,
     params:
-        prompt=lambda wildcards: CONDENSED[wildcards.prompt].identity,
         prompts=PROMPTS_FILE,
         device=DESCRIBE["device"],
         decoding=DECODING,
-        version=answer.VERSION,
+        made_by=lambda wildcards: identity.made_by(
+            "condense", prompt=CONDENSED[wildcards.prompt].identity, decoding=DECODING
+        ),
     shell:
         "mirflow --model condense {input.texts:q} --prompts {params.prompts:q} --prompt {wildcards.prompt}"
         " --identity {input.identity:q} --model {input.model:q} --device {params.device} --threads {threads}"
@@ -142,14 +148,15 @@ rule condense:
 
 
 rule texts:
+    "Gather the texts of a track into one fragment."
     input:
-        texts=[f"<results>/{{parent}}{{name}}/texts/{prompt}.txt" for prompt in (*PROMPTS, *CONDENSED)],
-        records=[f"<results>/{{parent}}{{name}}/texts/{prompt}.json" for prompt in (*PROMPTS, *CONDENSED)],
-        identity="<results>/.mirflow/describe/model.json",
-        measured=[f"<results>/{{parent}}{{name}}/features/{name}.json" for name in MEASURED],
+        texts=[TRACK.text(prompt) for prompt in (*PROMPTS, *CONDENSED)],
+        records=[TRACK.text_record(prompt) for prompt in (*PROMPTS, *CONDENSED)],
+        identity=layout.own(RESULTS, "describe", "model.json"),
+        measured=[TRACK.fragment(name) for name in MEASURED],
         tokenizer=TOKENIZER,
     output:
-        "<results>/{parent}{name}/features/music_flamingo.json",
+        TRACK.fragment(fragment.NAME),
     log:
         "<logs>/{parent}{name}/texts.log",
     benchmark:
@@ -159,8 +166,7 @@ rule texts:
     resources:
         mem_mb=500,
     params:
-        version=fragment.VERSION,
-        conflicts=DESCRIBE["conflicts"],
+        made_by=identity.made_by("texts", conflicts=DESCRIBE["conflicts"]),
     shell:
         "mirflow texts {input.texts:q} --identity {input.identity:q} --measured {input.measured:q}"
         " --tokenizer {input.tokenizer:q} -o {output:q} 2> {log:q}"

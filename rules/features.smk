@@ -1,38 +1,48 @@
-# Needs:  what each feature declares: full_mix, stems, grids
-# Makes:  features/<feature>.json, one rule per module in scripts/mirflow/features
+# Needs:  what each feature declares: full_mix, stems, grids, an embedding, the files of a model
+# Makes:  features/<feature>.json, with one rule for each module in scripts/mirflow/features, and for each head of
+#         config/models.yaml that the settings ask for
 
-INPUT_FILES = {
-    "full_mix": "<results>/{parent}{name}/full_mix.flac",
-    **{stem: f"<results>/{{parent}}{{name}}/{stem}.{STEM_FORMAT}" for stem in registry.STEMS},
-    "beats": "<results>/{parent}{name}/{name}.BEATS_GRID",
-    "downbeats": "<results>/{parent}{name}/{name}.DOWNBEATS",
-    "onsets": "<results>/{parent}{name}/{name}.ONSETS",
-}
+from mirflow.labels import heads
 
-for feature in registry.features():
-    SOUNDS = sum(key not in registry.GRIDS for key in feature.inputs)
+# Skipped features keep their rules, so that their files can still be requested by name.
+for feature in [one for one in features.all_features() if one in WANTED or not one.switches]:
+    SOUNDS = sum(name == "full_mix" or name in layout.STEMS for name in feature.inputs)
+    CHOSEN = feature.chosen(config)
+    IS_HEAD = feature.name in heads.names()
 
     rule:
         name:
             f"feature_{feature.name}"
         input:
-            **{key: INPUT_FILES[key] for key in feature.inputs},
+            measured=[TRACK.input(name) for name in feature.inputs],
+            model=[path for model in feature.models for path in catalogue.path(model)],
         output:
-            f"<results>/{{parent}}{{name}}/features/{feature.name}.json",
+            TRACK.fragment(feature.name),
         log:
             f"<logs>/{{parent}}{{name}}/feature_{feature.name}.log",
         benchmark:
             f"<benchmarks>/{{parent}}{{name}}/feature_{feature.name}.jsonl"
-        priority: 40
+        # Each feature that uses the GPU has its own priority, so that a run loads each model once.
+        priority: 15 - [other.name for other in WANTED if other.gpu].index(feature.name) if feature.gpu else 40
         conda:
-            "../envs/base.yaml"
+            f"../envs/{feature.environment}.yaml"
+        threads: accelerator.expected_threads(CHOSEN["device"]) if feature.gpu else 1
         resources:
-            mem_mb=500 + 1650 * (SOUNDS > 0) + 550 * SOUNDS,  # measured for 20 minutes of 44.1 kHz stereo
+            gpu=int(feature.gpu),
+            # Measured for 20 minutes of 44.1 kHz stereo.
+            mem_mb=feature.memory or 500 + 1650 * (SOUNDS > 0) + 550 * SOUNDS,
         params:
+            worker="--model" if feature.gpu else "",
             command=f"feature_{feature.name}",
-            version=feature.version,
-            source=registry.source_identity(feature.name),
-            settings=settings.options(feature, config["features"]),
-        # One text for all: an expression here would be evaluated when the job runs, with the loop's last feature.
+            settings=settings.options(feature, config),
+            device=f"--device {CHOSEN['device']}" if feature.gpu else "",
+            made_by=identity.made_by(
+                "feature_head" if IS_HEAD else f"feature_{feature.name}",
+                settings=settings.options(feature, config),
+                **({"model": " ".join(map(catalogue.identity, feature.models))} if feature.models else {}),
+                **({"entry": json.dumps(heads.head_entry(feature.name))} if IS_HEAD else {}),
+            ),
+        # The same text for all: Snakemake evaluates it when the job runs, when `feature` is the last one of the loop.
         shell:
-            "mirflow {params.command} {input:q} {params.settings} -o {output:q} 2> {log:q}"
+            "mirflow {params.worker} {params.command} {input.measured:q} {params.settings} {params.device}"
+            " --model {input.model:q} -o {output:q} 2> {log:q}"

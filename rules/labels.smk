@@ -1,27 +1,30 @@
 # Needs:  full_mix.flac, the files of the models
-# Makes:  labels/<network>.npz, what a network hears, once a track; features/<head>.json from it, one rule per head.
+# Makes:  labels/<network>.npz, the output of a network. The heads that read it are features (rules/features.smk).
 #
-# Networks and heads are entries of config/models.yaml. labels.backend and labels.optional say which fragments go into .INFO.
+# Networks and heads are entries of config/models.yaml; labels.backend and labels.optional select the heads.
 
-from mirflow import networks
-from mirflow.model_features import heads
+from mirflow.labels import embedding
 
-try:
-    HEADS = heads.chosen(config["labels"]["backend"], config["labels"]["optional"])
-except MirflowError as error:
-    raise WorkflowError(str(error))
+# Only the networks that the selected heads read: each further rule slows down every look-up of a file's rule.
+NETWORKS = sorted(
+    {
+        name.removeprefix(layout.EMBEDDING)
+        for feature in WANTED
+        for name in feature.inputs
+        if name.startswith(layout.EMBEDDING)
+    }
+)
 
-# Only what is asked for has rules: every rule more makes each look-up of a file's rule slower.
-for network in sorted({heads.head_entry(name)["network"] for name in HEADS}):
+for network in NETWORKS:
 
     rule:
         name:
             f"embedding_{network}"
         input:
-            full_mix="<results>/{parent}{name}/full_mix.flac",
-            model=models.path(network),
+            full_mix=TRACK.full_mix,
+            model=catalogue.path(network),
         output:
-            f"<results>/{{parent}}{{name}}/labels/{network}.npz",
+            TRACK.embedding(network),
         log:
             f"<logs>/{{parent}}{{name}}/embedding_{network}.log",
         benchmark:
@@ -31,42 +34,16 @@ for network in sorted({heads.head_entry(name)["network"] for name in HEADS}):
             "../envs/base.yaml"
         resources:
             gpu=int(config["labels"]["device"] == "gpu"),
-            mem_mb=2000,  # of 20 minutes
+            mem_mb=2000,  # measured for 20 minutes
         params:
             network=network,
             device=config["labels"]["device"],
-            version=networks.VERSION,
-            model=models.identity(network),
-            entry=json.dumps(networks.network_entry(network)),
+            made_by=identity.made_by(
+                "embedding",
+                network=network,
+                model=catalogue.identity(network),
+                entry=json.dumps(embedding.network_entry(network)),
+            ),
         shell:
-            "mirflow embedding {params.network} {input.full_mix:q} --device {params.device} -o {output:q} 2> {log:q}"
-
-
-for head in [head for head in heads.features() if head.name in HEADS]:
-
-    rule:
-        name:
-            f"feature_{head.name}"
-        input:
-            embedding=f"<results>/{{parent}}{{name}}/labels/{head.models[0]}.npz",
-            model=models.path(head.name),
-        output:
-            f"<results>/{{parent}}{{name}}/features/{head.name}.json",
-        log:
-            f"<logs>/{{parent}}{{name}}/feature_{head.name}.log",
-        benchmark:
-            f"<benchmarks>/{{parent}}{{name}}/feature_{head.name}.jsonl"
-        priority: 40
-        conda:
-            "../envs/base.yaml"
-        resources:
-            mem_mb=500,
-        params:
-            head=head.name,
-            version=head.version,
-            source=registry.module_identity("mirflow.model_features.heads"),
-            model=models.identity(head.name),
-            entry=json.dumps(heads.head_entry(head.name)),
-            settings=heads.options(head, config["labels"]),
-        shell:
-            "mirflow head {params.head} {input.embedding:q} {params.settings} -o {output:q} 2> {log:q}"
+            "mirflow embedding {params.network} {input.full_mix:q} --model {input.model:q} --device {params.device}"
+            " -o {output:q} 2> {log:q}"

@@ -1,7 +1,7 @@
-# Needs:  a connection, once
-# Makes:  the files of the models that other rules ask for, in the folder of the setting `models`
+# Needs:  an internet connection, once
+# Makes:  the model files that other rules need, in the directory of the setting `models`
 
-for file in models.files():
+for file in catalogue.files():
 
     rule:
         name:
@@ -9,7 +9,7 @@ for file in models.files():
         output:
             f"<models>/{file.name}",
         log:
-            f"{RESULTS}/.mirflow/models/{file.name}.log",
+            layout.own(RESULTS, "models", f"{file.name}.log"),
         localrule: True
         conda:
             "../envs/base.yaml"
@@ -17,6 +17,7 @@ for file in models.files():
             downloads=1,
         params:
             file=file.name,
-            sha256=file.sha256,
+            # Only another hash may download the file again: Snakemake removes an output before it makes it anew.
+            made_by={"kind": "model_file", "version": "1", "sha256": file.sha256},
         shell:
             "mirflow model_file {params.file} -o {output:q} 2> {log:q}"

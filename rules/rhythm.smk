@@ -1,71 +1,51 @@
-# Needs:  full_mix.flac; with beats.backend: beat_this its checkpoint
-# Makes:  <name>.BEATS_GRID and <name>.DOWNBEATS from one set of activations, <name>.ONSETS; when asked for also
+# Needs:  full_mix.flac; with beats.backend: beat_this a checkpoint
+# Makes:  beat activations, from these <name>.BEATS_GRID and <name>.DOWNBEATS, and <name>.ONSETS; on request also
 #         rhythm/beats.wav (clicks over the mix) and rhythm/beats.png (activations with the grid)
 
 BEATS = config["beats"]
+BEAT_MODEL = BEATS["model"] if BEATS["backend"] != "dsp" else ""  # name of the trained model in config/models.yaml
 
-if BEATS["backend"] == "dsp":
 
-    rule beat_activations:
-        input:
-            "<results>/{parent}{name}/full_mix.flac",
-        output:
-            activations="<results>/{parent}{name}/rhythm/beat_activations.npz",
-            record="<results>/{parent}{name}/rhythm/beat_activations.json",
-        log:
-            "<logs>/{parent}{name}/beat_activations.log",
-        benchmark:
-            "<benchmarks>/{parent}{name}/beat_activations.jsonl"
-        priority: 20
-        conda:
-            "../envs/base.yaml"
-        resources:
-            mem_mb=1900,
-        params:
-            backend="dsp",
-            source=registry.module_identity("mirflow.beats"),
-        shell:
-            "mirflow beat_activations {input:q} -o {output.activations:q} --record {output.record:q} 2> {log:q}"
-
-else:
-    BEATS_THREADS = accelerator.expected_threads(BEATS["device"])
-
-    rule beat_activations:
-        input:
-            full_mix="<results>/{parent}{name}/full_mix.flac",
-            model=models.path(BEATS["model"]),
-        output:
-            activations="<results>/{parent}{name}/rhythm/beat_activations.npz",
-            record="<results>/{parent}{name}/rhythm/beat_activations.json",
-        log:
-            "<logs>/{parent}{name}/beat_activations.log",
-        benchmark:
-            "<benchmarks>/{parent}{name}/beat_activations.jsonl"
-        priority: 20
-        conda:
-            "../envs/models.yaml"
-        threads: BEATS_THREADS
-        resources:
-            mem_mb=3000,
-            gpu=1,
-        params:
-            backend="beat_this",
-            entry=BEATS["model"],
-            model=models.identity(BEATS["model"]),
-            device=BEATS["device"],
-            source=registry.module_identity("mirflow.beat_this"),
-        shell:
-            "mirflow --model beat_this {input.full_mix:q} --model {input.model:q} --entry {params.entry}"
-            " --device {params.device} -o {output.activations:q} --record {output.record:q} 2> {log:q}"
+rule beat_activations:
+    "Say for each frame of a track how likely it is a beat and a downbeat."
+    input:
+        full_mix=TRACK.full_mix,
+        model=catalogue.path(BEAT_MODEL) if BEAT_MODEL else [],
+    output:
+        activations=TRACK.beat_activations,
+        record=TRACK.beat_activations_record,
+    log:
+        "<logs>/{parent}{name}/beat_activations.log",
+    benchmark:
+        "<benchmarks>/{parent}{name}/beat_activations.jsonl"
+    priority: 20
+    conda:
+        "../envs/models.yaml" if BEAT_MODEL else "../envs/base.yaml"
+    threads: accelerator.expected_threads(BEATS["device"]) if BEAT_MODEL else 1
+    resources:
+        gpu=int(bool(BEAT_MODEL)),
+        mem_mb=3000 if BEAT_MODEL else 1900,
+    params:
+        worker="--model" if BEAT_MODEL else "",
+        backend=BEATS["backend"],
+        trained=f"--entry {BEAT_MODEL} --device {BEATS['device']}" if BEAT_MODEL else "",
+        made_by=identity.made_by(
+            f"beat_activations_{BEATS['backend']}",
+            **({"entry": BEAT_MODEL, "model": catalogue.identity(BEAT_MODEL)} if BEAT_MODEL else {}),
+        ),
+    shell:
+        "mirflow {params.worker} beat_activations {input.full_mix:q} --backend {params.backend} {params.trained}"
+        " --model {input.model:q} -o {output.activations:q} --record {output.record:q} 2> {log:q}"
 
 
 rule beats_grid:
+    "Read the beat grid from the activations."
     input:
-        activations="<results>/{parent}{name}/rhythm/beat_activations.npz",
-        record="<results>/{parent}{name}/rhythm/beat_activations.json",
+        activations=TRACK.beat_activations,
+        record=TRACK.beat_activations_record,
     output:
-        grid="<results>/{parent}{name}/{name}.BEATS_GRID",
-        record="<results>/{parent}{name}/rhythm/beats.json",
+        grid=TRACK.grid("beats"),
+        record=TRACK.beats_record,
     log:
         "<logs>/{parent}{name}/beats_grid.log",
     benchmark:
@@ -77,17 +57,18 @@ rule beats_grid:
         mem_mb=500,
     params:
         decoder=BEATS["decoder"],
-        source=registry.module_identity("mirflow.beats"),
+        made_by=identity.made_by("beats_grid", decoder=BEATS["decoder"]),
     shell:
         "mirflow beats_grid {input.activations:q} --decoder {params.decoder} -o {output.grid:q}"
         " --record {input.record:q} {output.record:q} 2> {log:q}"
 
 
 rule downbeats:
+    "Read the downbeats, a subset of the beat grid, from the activations."
     input:
-        "<results>/{parent}{name}/rhythm/beat_activations.npz",
+        TRACK.beat_activations,
     output:
-        "<results>/{parent}{name}/{name}.DOWNBEATS",
+        TRACK.grid("downbeats"),
     log:
         "<logs>/{parent}{name}/downbeats.log",
     benchmark:
@@ -99,16 +80,17 @@ rule downbeats:
         mem_mb=500,
     params:
         decoder=BEATS["decoder"],
-        source=registry.module_identity("mirflow.beats"),
+        made_by=identity.made_by("downbeats", decoder=BEATS["decoder"]),
     shell:
         "mirflow downbeats {input:q} --decoder {params.decoder} -o {output:q} 2> {log:q}"
 
 
 rule onsets:
+    "Find the onsets of a track."
     input:
-        "<results>/{parent}{name}/full_mix.flac",
+        TRACK.full_mix,
     output:
-        "<results>/{parent}{name}/{name}.ONSETS",
+        TRACK.grid("onsets"),
     log:
         "<logs>/{parent}{name}/onsets.log",
     benchmark:
@@ -119,18 +101,19 @@ rule onsets:
     resources:
         mem_mb=2400,
     params:
-        source=registry.module_identity("mirflow.dsp.onsets"),
+        made_by=identity.made_by("onsets"),
     shell:
         "mirflow onsets {input:q} -o {output:q} 2> {log:q}"
 
 
 rule beats_wav:
+    "Write the track with a click on each beat, to listen to (only when asked for)."
     input:
-        full_mix="<results>/{parent}{name}/full_mix.flac",
-        beats="<results>/{parent}{name}/{name}.BEATS_GRID",
-        downbeats="<results>/{parent}{name}/{name}.DOWNBEATS",
+        full_mix=TRACK.full_mix,
+        beats=TRACK.grid("beats"),
+        downbeats=TRACK.grid("downbeats"),
     output:
-        "<results>/{parent}{name}/rhythm/beats.wav",
+        TRACK.beats_audio,
     log:
         "<logs>/{parent}{name}/beats_wav.log",
     benchmark:
@@ -139,18 +122,21 @@ rule beats_wav:
         "../envs/base.yaml"
     resources:
         mem_mb=1500,
+    params:
+        made_by=identity.made_by("beats_wav"),
     shell:
         "mirflow beats_wav {input.full_mix:q} --beats {input.beats:q} --downbeats {input.downbeats:q} -o {output:q}"
         " 2> {log:q}"
 
 
 rule beats_png:
+    "Draw the activations with the grid (only when asked for)."
     input:
-        activations="<results>/{parent}{name}/rhythm/beat_activations.npz",
-        beats="<results>/{parent}{name}/{name}.BEATS_GRID",
-        downbeats="<results>/{parent}{name}/{name}.DOWNBEATS",
+        activations=TRACK.beat_activations,
+        beats=TRACK.grid("beats"),
+        downbeats=TRACK.grid("downbeats"),
     output:
-        "<results>/{parent}{name}/rhythm/beats.png",
+        TRACK.beats_plot,
     log:
         "<logs>/{parent}{name}/beats_png.log",
     benchmark:
@@ -159,6 +145,8 @@ rule beats_png:
         "../envs/base.yaml"
     resources:
         mem_mb=500,
+    params:
+        made_by=identity.made_by("beats_png"),
     shell:
         "mirflow beats_png {input.activations:q} --beats {input.beats:q} --downbeats {input.downbeats:q} -o {output:q}"
         " 2> {log:q}"

@@ -1,83 +1,60 @@
 # Needs:  full_mix.flac; with stems.backend: demucs or roformer the files of a model
-# Makes:  the four stems at the mix's rate, channels and length, in one job, and stems.json, which says how.
+# Makes:  the four stems with the mix's sampling rate, channels and length, in one job, and stems.json, which says how
 
-from mirflow import separators
+from mirflow.stems import trained
 
-SEPARATION = config["stems"]
-STEM_FORMAT = SEPARATION["format"]
-
-if SEPARATION["backend"] == "dsp":
-
-    rule stems:
-        input:
-            full_mix="<results>/{parent}{name}/full_mix.flac",
-        output:
-            drums=f"<results>/{{parent}}{{name}}/drums.{STEM_FORMAT}",
-            bass=f"<results>/{{parent}}{{name}}/bass.{STEM_FORMAT}",
-            other=f"<results>/{{parent}}{{name}}/other.{STEM_FORMAT}",
-            vocals=f"<results>/{{parent}}{{name}}/vocals.{STEM_FORMAT}",
-            record="<results>/{parent}{name}/stems.json",
-        log:
-            "<logs>/{parent}{name}/stems.log",
-        benchmark:
-            "<benchmarks>/{parent}{name}/stems.jsonl"
-        priority: 10
-        conda:
-            "../envs/base.yaml"
-        resources:
-            mem_mb=3000,  # measured for 20 minutes of 44.1 kHz stereo: 2.8 GB
-        params:
-            backend="dsp",
-            source=registry.module_identity("mirflow.stems"),
-            format=STEM_FORMAT,
-            bitrate=SEPARATION["bitrate"],
-        shell:
-            "mirflow stems {input.full_mix:q} -o {output.drums:q} {output.bass:q} {output.other:q} {output.vocals:q}"
-            " --record {output.record:q} --backend {params.backend} --format {params.format} --bitrate {params.bitrate}"
-            " 2> {log:q}"
-
-else:
+STEMS = config["stems"]
+SEPARATOR = ""  # name of the trained model in config/models.yaml
+if STEMS["backend"] != "dsp":
     try:
-        SEPARATOR = separators.entry(SEPARATION["backend"], SEPARATION["model"])
+        SEPARATOR = trained.entry(STEMS["backend"], STEMS["model"])
     except MirflowError as error:
         raise WorkflowError(str(error))
-    SEPARATOR_THREADS = accelerator.expected_threads(SEPARATION["device"])
+    ABOUT_SEPARATOR = {
+        "entry": SEPARATOR,
+        "about": json.dumps(catalogue.entry(SEPARATOR)["separator"]),
+        "model": catalogue.identity(SEPARATOR),
+        "running": " ".join(f"--{name} {STEMS[name]}" for name in trained.DEFAULTS),
+    }
 
-    rule stems:
-        input:
-            full_mix="<results>/{parent}{name}/full_mix.flac",
-            model=models.path(SEPARATOR),
-        output:
-            drums=f"<results>/{{parent}}{{name}}/drums.{STEM_FORMAT}",
-            bass=f"<results>/{{parent}}{{name}}/bass.{STEM_FORMAT}",
-            other=f"<results>/{{parent}}{{name}}/other.{STEM_FORMAT}",
-            vocals=f"<results>/{{parent}}{{name}}/vocals.{STEM_FORMAT}",
-            record="<results>/{parent}{name}/stems.json",
-        log:
-            "<logs>/{parent}{name}/stems.log",
-        benchmark:
-            "<benchmarks>/{parent}{name}/stems.jsonl"
-        # Of its own among those that use the GPU, so that a run loads each model once: before what hears the mix alone,
-        # since more of the CPU's work waits for stems.
-        priority: 25
-        conda:
-            "../envs/models.yaml"
-        threads: SEPARATOR_THREADS
-        resources:
-            gpu=1,
-            mem_mb=5000,  # 20 minutes take 2.4 GB, a network on the CPU 0.8 GB (htdemucs) to 1.8 GB (bs_roformer_4stems)
-        params:
-            backend=SEPARATION["backend"],
-            entry=SEPARATOR,
-            about=json.dumps(models.entry(SEPARATOR)["separator"]),
-            model=models.identity(SEPARATOR),
-            device=SEPARATION["device"],
-            running=" ".join(f"--{name} {SEPARATION[name]}" for name in separators.DEFAULTS),
-            source=separators.identity(SEPARATION["backend"]),
-            format=STEM_FORMAT,
-            bitrate=SEPARATION["bitrate"],
-        shell:
-            "mirflow --model stems {input.full_mix:q} -o {output.drums:q} {output.bass:q} {output.other:q}"
-            " {output.vocals:q} --record {output.record:q} --backend {params.backend} --model {input.model:q}"
-            " --entry {params.entry} --device {params.device} {params.running}"
-            " --format {params.format} --bitrate {params.bitrate} 2> {log:q}"
+
+rule stems:
+    "Separate a track into drums, bass, other and vocals."
+    input:
+        full_mix=TRACK.full_mix,
+        model=catalogue.path(SEPARATOR) if SEPARATOR else [],
+    output:
+        **TRACK.stems,
+        record=TRACK.stems_record,
+    log:
+        "<logs>/{parent}{name}/stems.log",
+    benchmark:
+        "<benchmarks>/{parent}{name}/stems.jsonl"
+    # No other rule that uses the GPU has this priority, so that a run loads each model once. It is higher than that of the
+    # rules that need the mix alone, since more of the CPU's work waits for stems.
+    priority: 25 if SEPARATOR else 10
+    conda:
+        "../envs/models.yaml" if SEPARATOR else "../envs/base.yaml"
+    threads: accelerator.expected_threads(STEMS["device"]) if SEPARATOR else 1
+    resources:
+        gpu=int(bool(SEPARATOR)),
+        # Measured for 20 minutes of 44.1 kHz stereo: 2.8 GB; with a trained separator 2.4 GB, and its network on the CPU
+        # 0.8 GB (htdemucs) to 1.8 GB (bs_roformer_4stems).
+        mem_mb=5000 if SEPARATOR else 3000,
+    params:
+        worker="--model" if SEPARATOR else "",
+        backend=STEMS["backend"],
+        trained=f"--entry {SEPARATOR} --device {STEMS['device']} {ABOUT_SEPARATOR['running']}" if SEPARATOR else "",
+        format=STEMS["format"],
+        bitrate=STEMS["bitrate"],
+        made_by=identity.made_by(
+            f"stems_{STEMS['backend']}",
+            "stem_files",
+            format=STEMS["format"],
+            bitrate=STEMS["bitrate"],
+            **(ABOUT_SEPARATOR if SEPARATOR else {}),
+        ),
+    shell:
+        "mirflow {params.worker} stems {input.full_mix:q} -o {output.drums:q} {output.bass:q} {output.other:q}"
+        " {output.vocals:q} --record {output.record:q} --format {params.format} --bitrate {params.bitrate}"
+        " --backend {params.backend} {params.trained} --model {input.model:q} 2> {log:q}"

@@ -1,19 +1,19 @@
-"""``python -I -S warm.py COMMAND ...`` runs a mirflow command in a process that has imported and compiled all already.
+"""``python -I -S warm.py COMMAND ...`` runs a mirflow command in a process that has imported and compiled everything.
 
-The same command, the same result, without two seconds of imports. One of this is started for every artifact, so it
-uses as little as it can: what is not needed to reach a worker that listens already is in mirflow/rendezvous.py, and
-that, too, uses the standard library alone.
+The result is that of the same command, without two seconds of imports. One such client is started for every artifact,
+so it uses as little as it can: what is needed only when no server listens yet is in mirflow/warm/session.py, and both
+use the standard library alone.
 
-It hands its arguments, folder, environment, stdout and stderr to a worker (mirflow/worker.py) over a Unix socket,
-waits, and exits with the command's status. The first client of a run starts the worker. Whenever anything of this is
-impossible, the command runs here, cold: warm is faster, never different.
+It sends its arguments, working directory, environment, stdout and stderr to a server (mirflow/warm/server.py) over a
+Unix socket, waits, and exits with the command's status. The first client of a run starts the server. Whenever any of
+this is impossible, the command runs here, cold: warm is faster, never different.
 
-The environment says which run this is: MIRFLOW_RUN, the process that the worker lives for ("pid:start time"), or a
-cluster's job ("SLURM_JOB_ID=17"; see mirflow.worker.announce). Without it, and with MIRFLOW_WARM=0, all is cold.
-MIRFLOW_SOCKET, where it is set, says where the worker of that run listens, once for all clients.
+The environment says which run this is: MIRFLOW_RUN is the process that the server lives for ("pid:start time"), or a
+cluster's job ("SLURM_JOB_ID=17"; see mirflow.warm.server.announce). Without it, and with MIRFLOW_WARM=0, commands run
+cold. MIRFLOW_SOCKET, where it is set, is the socket of that run's server, found once for all clients.
 
-``warm.py --model COMMAND ...`` asks the model worker instead (mirflow/model_worker.py): one process for each GPU, which
-keeps the model that it loaded, and runs one command at a time.
+``warm.py --model COMMAND ...`` asks the model server instead (mirflow/warm/model_server.py): one process for each GPU
+that keeps its loaded model, and runs one command at a time.
 """
 
 import os
@@ -29,20 +29,20 @@ SCRIPTS = os.path.dirname(os.path.abspath(__file__))
 
 def main(argv: list[str]) -> int:
     """Run `argv` warm or cold; return its exit status."""
-    kind = "worker"
+    kind = "server"
     if argv[:1] == ["--model"]:
-        kind, argv = "model_worker", argv[1:]
+        kind, argv = "model_server", argv[1:]
     run = os.environ.get("MIRFLOW_RUN")
     if not run or os.environ.get("MIRFLOW_WARM") == "0":
         return cold(argv)
     try:
-        connection = (kind == "worker" and listening(os.environ.get("MIRFLOW_SOCKET"))) or started(run, kind)
+        connection = (kind == "server" and listening(os.environ.get("MIRFLOW_SOCKET"))) or started(run, kind)
         status = ask(connection, argv)
     except OSError:
         status = None
-    if status is None:  # no worker, or it is gone, and its child with it; what that wrote is complete or not there
-        if rendezvous().is_over(run):  # nobody waits for the result
-            print("mirflow: error: the run is over that this command belongs to", file=sys.stderr)
+    if status is None:  # no server, or it died with its executors; what these wrote is complete or does not exist
+        if session().is_over(run):  # nobody waits for the result
+            print("mirflow: error: the run that this command belongs to is over", file=sys.stderr)
             return 1
         return cold(argv)
     if status < 0:
@@ -54,17 +54,17 @@ def main(argv: list[str]) -> int:
     return status
 
 
-def rendezvous():
-    """Return the module that knows all about workers."""
+def session():
+    """Return the module that finds and starts servers."""
     if SCRIPTS not in sys.path:
         sys.path.insert(0, SCRIPTS)
-    from mirflow import rendezvous
+    from mirflow.warm import session as module
 
-    return rendezvous
+    return module
 
 
 def listening(path: str | None) -> socket.socket | None:
-    """Connect to the worker at a path that is known already, None when nobody listens there.
+    """Connect to the server at a known path; return None when nobody listens there.
 
     Raises
     ------
@@ -83,31 +83,31 @@ def listening(path: str | None) -> socket.socket | None:
 
 
 def started(run: str, kind: str) -> socket.socket:
-    """Connect to the worker of a run, and start it when there is none.
+    """Connect to the server of a run; start it when there is none.
 
     Raises
     ------
     OSError : it does not come up, or belongs to somebody else
     """
-    meeting = rendezvous()
-    path = meeting.socket_path(run, kind)
-    connection = meeting.connect(path, run, kind)
+    where = session()
+    path = where.socket_path(run, kind)
+    connection = where.connect(path, run, kind)
     check_owner(connection, path)
     return connection
 
 
 def check_owner(connection: socket.socket, path: str) -> None:
-    """Raise PermissionError when who listens is another user: it would learn the environment."""
+    """Raise PermissionError when another user listens there, who would see the environment."""
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)  # pid, uid, gid
     if int.from_bytes(credentials[4:8], sys.byteorder) != os.getuid():
         raise PermissionError(f"{path} belongs to somebody else")
 
 
 def ask(connection: socket.socket, argv: list[str]) -> int | None:
-    """Hand `argv` to the worker; return the exit status (negative: a signal), None when the worker died."""
+    """Send `argv` to the server; return the exit status (negative: a signal), None when the server died."""
     umask = os.umask(0o077)
     os.umask(umask)
-    # Each part ends with NUL, which none can hold.
+    # Each part ends with NUL, which none of them can contain.
     environment = [f"{name}={value}" for name, value in os.environ.items()]
     parts = [os.getcwd(), str(umask), str(len(argv)), *argv, *environment]
     request = b"".join(os.fsencode(part) + b"\0" for part in parts)
@@ -122,7 +122,7 @@ def ask(connection: socket.socket, argv: list[str]) -> int | None:
 
 
 def cold(argv: list[str]) -> int:
-    """Become the command itself."""
+    """Replace this process by the command itself."""
     os.environ["PYTHONPATH"] = SCRIPTS
     os.execv(sys.executable, [sys.executable, "-P", "-m", "mirflow", *argv])
 
@@ -132,4 +132,4 @@ if __name__ == "__main__":
         done = main(sys.argv[1:])
     except KeyboardInterrupt:
         done = 130
-    os._exit(done)  # nothing is left to be done, and Python takes its time for it
+    os._exit(done)  # skips the interpreter's shutdown, which takes milliseconds

@@ -24,8 +24,10 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import REPOSITORY, loop, write
-from mirflow import artifacts, registry
+from benchmarks import project
+from conftest import loop, write
+from mirflow import features
+from mirflow.core import artifacts
 
 SIGNALS = {"interrupt": signal.SIGINT, "terminate": signal.SIGTERM, "hang up": signal.SIGHUP}
 VICTIMS = ("snakemake", "worker", "child", "client", "everything", *SIGNALS)
@@ -56,18 +58,6 @@ def until(condition: Callable[[], object], seconds: float = PATIENCE) -> bool:
     return True
 
 
-def copy_project(to: Path) -> Path:
-    """Copy what a run needs, so that nothing is written into the repository, nor into that of another user."""
-    for name in ("Snakefile", "rules", "scripts", "config", "profiles", "envs"):
-        source = REPOSITORY / name
-        if source.is_dir():
-            shutil.copytree(source, to / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            to.mkdir(parents=True)
-            shutil.copy(source, to / name)
-    return to
-
-
 class House:
     """A copy of the project, a small library, and what an undisturbed run makes of it.
 
@@ -80,10 +70,11 @@ class House:
 
     def __init__(self, folder: Path, **settings: object) -> None:
         self.folder = folder
-        self.settings = {"skip": [f.name for f in registry.all_features() if f.name not in FEATURES]} | settings
+        self.settings = {"skip": [f.name for f in features.all_features() if f.name not in FEATURES]} | settings
         self.options: list[str] = []
         self.is_mortal = False
-        self.project = copy_project(folder / "project")
+        # a copy: nothing is written into the repository, nor into that of another user
+        self.project = project.copy(folder / "project")
         self.library, self.pristine = folder / "music", folder / "pristine"
         for index, track in enumerate(TRACKS):
             write(self.pristine / f"{track}.flac", loop(5 + index))
@@ -186,7 +177,7 @@ def disturb(victim: str, run: subprocess.Popen, house: House, chance: random.Ran
         return True
     while run.poll() is None:  # clients and children live for a moment only: the first that is seen
         found = house.processes()
-        workers = sorted(pid for pid, line in found.items() if "mirflow.worker" in line)
+        workers = sorted(pid for pid, line in found.items() if "mirflow.warm.server" in line)
         pids = {
             "snakemake": [run.pid],
             "worker": workers[:1],

@@ -1,6 +1,7 @@
 """What several test files use: where the repository is, how to run the workflow, sounds with known content."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,16 +11,16 @@ import pytest
 import soundfile
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("MIRFLOW_SHARED", REPOSITORY.parent / "shared"))  # real music, if it is here
 RATE = 44100
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Real music and trained graphs beside the repository; not part of the project, so tests that want it may skip."""
-    path = Path(os.environ.get("MIRFLOW_SHARED", REPOSITORY.parent / "shared"))
-    if not path.is_dir():
+    if not SHARED.is_dir():
         pytest.skip("no ../shared here")
-    return path
+    return SHARED
 
 
 def run_snakemake(*arguments: str, cwd: Path = REPOSITORY, **config: object) -> subprocess.CompletedProcess:
@@ -30,6 +31,18 @@ def run_snakemake(*arguments: str, cwd: Path = REPOSITORY, **config: object) -> 
     return subprocess.run(
         command, cwd=cwd, text=True, errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900
     )
+
+
+def copy_project(to: Path) -> Path:
+    """Copy the workflow, so that a test may change it, and nothing is written into the repository."""
+    to.mkdir(parents=True, exist_ok=True)
+    for name in ("Snakefile", "rules", "scripts", "config", "profiles", "envs"):
+        source = REPOSITORY / name
+        if source.is_dir():
+            shutil.copytree(source, to / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        else:
+            shutil.copy(source, to)
+    return to
 
 
 def jobs(output: str) -> dict[str, int]:

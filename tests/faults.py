@@ -286,7 +286,7 @@ def two_runs_on_two_results_directories(house: House, stack: contextlib.ExitStac
     runs = [house.start(results) for results in places]
     sockets: set[str] = set()
     while any(run.poll() is None for run in runs):
-        sockets |= {line.split()[-3] for line in house.processes().values() if "-m mirflow.worker" in line}
+        sockets |= {line.split()[-3] for line in house.processes().values() if "-m mirflow.warm.server" in line}
         time.sleep(0.05)
     for run, results in zip(runs, places, strict=True):
         said = run.communicate()[0]
@@ -397,7 +397,7 @@ def model_cut_in_half(house: House, stack: contextlib.ExitStack) -> str:
 
 def model_processes(house: House) -> list[int]:
     """Return the model worker, and behind it the child that holds the model."""
-    found = [pid for pid, line in house.processes().items() if "mirflow.model_worker" in line]
+    found = [pid for pid, line in house.processes().items() if "mirflow.warm.model_server" in line]
     parents = {}
     for pid in found:
         with contextlib.suppress(OSError):

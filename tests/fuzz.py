@@ -23,8 +23,8 @@ import numpy as np
 import soundfile
 
 from audio_files import _crc, encoded, id3v2, music, written
-from mirflow import full_mix
-from mirflow.errors import MirflowError
+from mirflow.core.errors import MirflowError
+from mirflow.library import full_mix
 
 MOST_MINUTES = 120  # the setting's default
 MOST_SECONDS = 120  # CPU, of one case
@@ -170,7 +170,7 @@ def silent_flac(seconds: float, rate: int = 44100, channels: int = 2, claims: bo
 
 def silent_opus(seconds: float) -> bytes:
     """Return silence as Opus (RFC 6716, 7845), whose packets say of six frames that there is nothing in them."""
-    from mirflow.containers import _ogg_checksum
+    from mirflow.library.containers import _ogg_checksum
 
     def page(number: int, granule: int, packets: list[bytes], flags: int = 0) -> bytes:
         lacing = bytes(len(packet) for packet in packets)

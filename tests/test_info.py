@@ -5,8 +5,9 @@ import threading
 
 import pytest
 
-from mirflow import artifacts, info, registry
-from mirflow.errors import MirflowError
+from mirflow import features, info
+from mirflow.core import artifacts
+from mirflow.core.errors import MirflowError
 
 
 def fragment(name, **values):
@@ -14,7 +15,7 @@ def fragment(name, **values):
 
 
 def test_keys_of_others_are_kept_exactly_and_ours_replaced():
-    first = registry.features()[0]
+    first = features.built_in()[0]
     key = first.fields[0].key
     existing = {
         "theirs": [1.0, None, "é", 0.1234567890123],
@@ -30,7 +31,7 @@ def test_keys_of_others_are_kept_exactly_and_ours_replaced():
 
 
 def test_order_depends_on_the_keys_not_on_their_history():
-    one, two = registry.features()[0], registry.features()[-1]
+    one, two = features.built_in()[0], features.built_in()[-1]
     fragments = [fragment(f.name, **{f.fields[0].key: 1.0}) for f in (one, two)]
     at_once = info.merge({}, fragments, {})
     in_turn = info.merge(info.merge({}, fragments[1:], {}), fragments[:1], {})
@@ -60,7 +61,7 @@ def test_a_damaged_fragment_is_named_and_the_file_stays(tmp_path):
 def test_merges_at_the_same_time_lose_nothing(tmp_path):
     path = tmp_path / "T.INFO"
     pieces = []
-    for feature in registry.features():
+    for feature in features.built_in():
         pieces.append(tmp_path / f"{feature.name}.json")
         artifacts.write_json(pieces[-1], fragment(feature.name, **{feature.fields[0].key: 0.5}))
     threads = [threading.Thread(target=info.update, args=(path, [piece], {})) for piece in pieces]
@@ -69,14 +70,14 @@ def test_merges_at_the_same_time_lose_nothing(tmp_path):
     for thread in threads:
         thread.join()
     merged = json.loads(path.read_text())
-    assert set(merged["_provenance"]["features"]) == {feature.name for feature in registry.features()}
+    assert set(merged["_provenance"]["features"]) == {feature.name for feature in features.built_in()}
     assert sorted(p.name for p in tmp_path.iterdir() if p.suffix != ".json") == ["T.INFO", "T.INFO.lock"]
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "a.json"
     path.write_text("old")
-    with pytest.raises(RuntimeError), artifacts.replacing(path) as temporary:
+    with pytest.raises(RuntimeError), artifacts.atomic_write(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]

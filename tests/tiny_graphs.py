@@ -171,7 +171,7 @@ def _write_function(path: Path, argument: str, shape: tuple[int, ...], nodes: li
     def argument_of(name: str) -> bytes:
         return _field(1, name) + _field(3, FLOAT)
 
-    signature = _field(1, "heard") + _field(2, argument_of(argument))
+    signature = _field(1, "inner") + _field(2, argument_of(argument))
     signature += b"".join(_field(3, argument_of(output)) for output in outputs)
     body = [(name, operation, tuple(map(inside, inputs)), more) for name, operation, inputs, more in nodes]
     function = (
@@ -181,7 +181,7 @@ def _write_function(path: Path, argument: str, shape: tuple[int, ...], nodes: li
     )
     source = f"serving_default_{argument}"
     types = [_field(1, b"".join(_field(6, FLOAT) for _ in range(count))) for count in (1, len(outputs))]
-    attributes = {"Tin": types[0], "Tout": types[1], "f": _field(10, _field(1, "heard"))}
+    attributes = {"Tin": types[0], "Tout": types[1], "f": _field(10, _field(1, "inner"))}
     path.write_bytes(
         _field(NODE, _encoded(_placeholder(source, *shape)))
         + node("PartitionedCall", "PartitionedCall", source, **attributes)

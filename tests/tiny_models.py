@@ -1,4 +1,4 @@
-"""Tiny models with random weights, in the formats of the real ones: they load and run like them, and talk nonsense."""
+"""Tiny models with random weights in the formats of the real ones: they load and run alike, but talk nonsense."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 SEED = 1
-WHISPER = 0.25  # how much the layers add to a token: enough to be heard, too little to drown its successor
+WHISPER = 0.25  # how much the layers add to a token: enough to have an effect, too little to hide the next token
 WORDS = """bass drum snare piano guitar violin flute warm bright slow fast deep house techno jazz folk minor major chord
 melody rhythm verse chorus bridge vocal choir string brass pad lead soft loud wide dry echo calm dark happy sad
 lazy""".split()
@@ -41,7 +41,7 @@ def vocabulary() -> tuple[list[str], list[str]]:
 
 
 def say_words(output: np.ndarray, embedding: np.ndarray, tokens: list[str]) -> None:
-    """Make a model talk: whole words, mostly each another one after the last, so that it does not loop at once.
+    """Make a model generate whole words, mostly each another one after the last, so that it does not loop at once.
 
     Parameters
     ----------

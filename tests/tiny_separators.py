@@ -1,4 +1,4 @@
-"""Separators with random weights in the real architectures and the real files' formats, made in no time."""
+"""Small separators with random weights, in the real architectures and file formats."""
 
 import json
 from fractions import Fraction
@@ -31,7 +31,7 @@ MEL_BANDS = {"num_bands": 12, "sample_rate": 44100, "dim_freqs_in": 257}
 
 
 def demucs(path: Path, seed: int = 0, sources: tuple[str, ...] = SOURCES, **changed: object) -> Path:
-    """Write an HTDemucs that hears one second, as Demucs 4.1 publishes its own: class and arguments in the metadata."""
+    """Write an HTDemucs with segments of one second in the format of Demucs 4.1: class and arguments are metadata."""
     import torch
     from demucs.htdemucs import HTDemucs
     from safetensors.torch import save_file
@@ -41,7 +41,7 @@ def demucs(path: Path, seed: int = 0, sources: tuple[str, ...] = SOURCES, **chan
     network = HTDemucs(list(sources), **arguments)
     with torch.no_grad():
         for name, weights in network.named_parameters():
-            if "gamma" in name or "scale" in name:  # the real ones have learnt to use their attention
+            if "gamma" in name or "scale" in name:  # as in trained ones, so that attention has an effect
                 weights.fill_(0.5)
     encoded = {
         key: {"_type": "fraction", "numerator": value.numerator, "denominator": value.denominator}
@@ -67,7 +67,7 @@ def roformer(
     name: str = "model",
     **changed: object,
 ) -> tuple[Path, Path]:
-    """Write a RoFormer ("bs" or "mel") that hears 0.5 s: a checkpoint, and a configuration with tuples in it."""
+    """Write a RoFormer ("bs" or "mel") with segments of 0.5 s: a checkpoint, and a configuration with tuples in it."""
     import torch
     import yaml
     from audio_separator.separator.uvr_lib_v5.roformer.bs_roformer import BSRoformer

@@ -4,4 +4,4 @@ How music becomes ``.INFO``: `library` finds the tracks, the rules in ``rules/``
 artifact, `features` holds one module per feature, `info` merges their fragments.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -5,10 +5,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from mirflow import artifacts, registry
-from mirflow.errors import MirflowError
+from mirflow import features
+from mirflow.core import artifacts
+from mirflow.core.errors import MirflowError
+from mirflow.core.feature import PROVENANCE
 
-PROVENANCE = "_provenance"
+VERSION = 1  # raise it when other content comes out of the same fragments
 LOCK_TIMEOUT = 60  # seconds
 
 
@@ -34,16 +36,16 @@ def merge(existing: dict, fragments: list[dict], records: dict[str, dict]) -> di
     if not isinstance(before, dict) or not isinstance(before.get("features", {}), dict):
         raise MirflowError(f"{PROVENANCE} is not an object")
     merged = dict(existing)
-    features = dict(before.get("features", {}))
+    origins = dict(before.get("features", {}))
     for fragment in fragments:
         origin = dict(fragment[PROVENANCE])
-        features[origin.pop("feature")] = origin
+        origins[origin.pop("feature")] = origin
         merged.update({key: value for key, value in fragment.items() if not key.startswith("_")})
-    ours = [field.key for feature in registry.all_features() for field in feature.fields]
+    ours = [field.key for feature in features.all_features() for field in feature.fields]
     ordered = {key: merged[key] for key in ours if key in merged}
     ordered |= {key: value for key, value in merged.items() if key not in ordered and key != PROVENANCE}
     others = {key: value for key, value in before.items() if key not in records and key != "features"}
-    ordered[PROVENANCE] = {**records, **others, "features": dict(sorted(features.items()))}
+    ordered[PROVENANCE] = {**records, **others, "features": dict(sorted(origins.items()))}
     return ordered
 
 

@@ -1,19 +1,20 @@
-"""Loudness against the tone cases of EBU Tech 3341 and 3342, and against what BS.1770-4 says of channels."""
+"""Loudness of the tone signals of EBU Tech 3341 and 3342, and channel weights of BS.1770-4."""
 
 import numpy as np
 import pyloudnorm
 import pytest
 import soxr
 
-from mirflow import registry
-from mirflow.audio import Audio
+from mirflow import features
+from mirflow.core import layout
+from mirflow.core.audio import Audio
 from mirflow.dsp import loudness
 
 RATE = 48000
 
 
 def tones(*segments, rate=RATE, channels=2):
-    """A 1 kHz tone of (dBFS, seconds) each, without a break in phase."""
+    """Return a 1 kHz tone of continuous phase; each segment is (level in dBFS, duration in seconds)."""
     level = np.concatenate([np.full(round(seconds * rate), 10 ** (db / 20)) for db, seconds in segments])
     tone = level * np.sin(2 * np.pi * 1000 * np.arange(len(level)) / rate)
     return Audio(np.tile(tone.astype(np.float32), (channels, 1)), rate)
@@ -21,7 +22,7 @@ def tones(*segments, rate=RATE, channels=2):
 
 def measure(mix, **stems):
     silence = Audio(np.zeros((2, mix.rate), dtype=np.float32), mix.rate)
-    return registry.measure("loudness", {name: silence for name in registry.STEMS} | {"full_mix": mix} | stems)
+    return features.measure("loudness", {name: silence for name in layout.STEMS} | {"full_mix": mix} | stems)
 
 
 @pytest.mark.parametrize(
@@ -67,14 +68,14 @@ def test_true_peak_of_ebu_3341(divider, amplitude, phase, expected, rate):
     assert expected - 0.4 <= peak <= expected + 0.2
 
 
-def test_true_peak_is_the_same_however_the_signal_is_cut_into_chunks(monkeypatch):
+def test_the_true_peak_does_not_depend_on_the_chunk_length(monkeypatch):
     noise = np.random.default_rng(0).uniform(-1, 1, (2, 50_000)).astype(np.float32)
     whole = loudness.true_peak(noise, 44100)
     monkeypatch.setattr(loudness, "CHUNK", 997)
     assert loudness.true_peak(noise, 44100) == pytest.approx(whole, abs=1e-3)
 
 
-def test_weighting_has_the_coefficients_of_the_standard_at_48_khz():
+def test_k_weighting_has_the_coefficients_of_the_standard_at_48_khz():
     shelf, high_pass = loudness.k_weighting(48000)
     assert shelf == pytest.approx(
         [1.53512485958697, -2.69169618940638, 1.19839281085285, 1, -1.69065929318241, 0.73248077421585], abs=1e-9
@@ -82,7 +83,7 @@ def test_weighting_has_the_coefficients_of_the_standard_at_48_khz():
     assert high_pass == pytest.approx([1, -2, 1, 1, -1.99004745483398, 0.99007225036621], abs=1e-9)
 
 
-def test_noise_and_music_like_dynamics_agree_with_an_independent_meter():
+def test_integrated_loudness_agrees_with_pyloudnorm():
     random = np.random.default_rng(1)
     level = np.repeat(10 ** (random.uniform(-50, 0, 40) / 20), RATE // 2)
     noise = (random.standard_normal((2, len(level))) * level * 0.1).astype(np.float32)
@@ -90,25 +91,25 @@ def test_noise_and_music_like_dynamics_agree_with_an_independent_meter():
     assert measure(Audio(noise, RATE))["lufs"] == pytest.approx(meter.integrated_loudness(noise.T), abs=0.01)
 
 
-def test_one_channel_counts_once_and_two_channels_twice():
+def test_two_equal_channels_are_3_db_louder_than_one():
     mono = measure(tones((-23, 5), channels=1))["lufs"]
-    assert mono == pytest.approx(-26.01, abs=0.1)  # a tone on one channel, BS.1770-4
+    assert mono == pytest.approx(-26.01, abs=0.1)  # from BS.1770-4: a 1 kHz tone in one channel is 3.01 dB lower
     assert measure(tones((-23, 5)))["lufs"] - mono == pytest.approx(10 * np.log10(2), abs=1e-6)
 
 
 @pytest.mark.parametrize(("channel", "gain"), [(0, 0), (2, 0), (3, None), (4, 1.492), (5, 1.492)])
-def test_surround_channels_weigh_more_and_lfe_nothing(channel, gain):
+def test_surround_channels_have_more_weight_and_lfe_has_none(channel, gain):
     tone = tones((-23, 5), channels=1)
-    six = np.zeros((6, tone.samples.shape[1]), dtype=np.float32)
-    six[channel] = tone.samples[0]
-    lufs = measure(Audio(six, RATE))["lufs"]
+    surround = np.zeros((6, tone.samples.shape[1]), dtype=np.float32)
+    surround[channel] = tone.samples[0]
+    lufs = measure(Audio(surround, RATE))["lufs"]
     if gain is None:
         assert lufs is None
     else:
         assert lufs - measure(tone)["lufs"] == pytest.approx(gain, abs=0.001)
 
 
-def test_one_piece_reads_the_same_at_every_rate():
+def test_the_sampling_rate_does_not_matter():
     random = np.random.default_rng(2)
     level = np.repeat(10 ** (random.uniform(-30, 0, 40) / 20), 400)  # 0.1 s each at 4 kHz
     music = soxr.resample(random.standard_normal(len(level)) * level * 0.1, 4000, 48000, quality="VHQ")
@@ -120,7 +121,7 @@ def test_one_piece_reads_the_same_at_every_rate():
         assert values["true_peak"] == pytest.approx(expected["true_peak"], abs=0.1)
 
 
-def test_undefined_when_too_short_or_below_the_gate():
+def test_values_are_undefined_for_short_audio_and_below_the_gate():
     assert set(measure(tones((-300, 4))).values()) == {None} | {measure(tones((-300, 4)))["true_peak"]}
     assert measure(Audio(np.zeros((2, RATE * 4), np.float32), RATE))["true_peak"] is None
     short = measure(tones((-20, 0.39)))
@@ -137,7 +138,7 @@ def test_each_stem_has_its_own_values():
     assert values["lufs_drums"] is None and values["lra_drums"] is None
 
 
-def test_filtering_in_parts_does_not_show(monkeypatch):
+def test_step_powers_do_not_depend_on_the_block_length(monkeypatch):
     noise = np.random.default_rng(3).uniform(-1, 1, (2, 2 * 44100 + 17)).astype(np.float32)
     whole = loudness.step_powers(noise, 44100)
     monkeypatch.setattr(loudness, "FILTER_STEPS", 3)

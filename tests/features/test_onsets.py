@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mirflow.audio import Audio
+from mirflow.core.audio import Audio
 from mirflow.dsp.onsets import detect
-from mirflow.registry import measure
+from mirflow.features import measure
 
 RATE = 44100
 
@@ -21,27 +21,27 @@ def onsets(mix):
     return measure("onsets", {"full_mix": mix, "onsets": np.round(detect(mix.mono(), mix.rate).times, 6)})
 
 
-def test_two_clicks_a_second_have_density_two():
-    found = onsets(clicks())
-    assert found["onset_count"] == 120
-    assert found["onset_density"] == pytest.approx(2.0)
+def test_two_clicks_per_second_have_a_density_of_two():
+    values = onsets(clicks())
+    assert values["onset_count"] == 120
+    assert values["onset_density"] == pytest.approx(2.0)
 
 
-def test_equal_clicks_are_equally_strong_and_accents_are_not():
+def test_the_strength_varies_with_accents_only():
     equal, accented = onsets(clicks(weak=1.0)), onsets(clicks(weak=0.1))
-    # the first one, at the very edge, rises out of nothing like the others
+    # also at the first click, which is at the first sample
     assert equal["onset_strength_std"] < 0.02 * equal["onset_strength_mean"]
     assert accented["onset_strength_std"] > 0.2 * accented["onset_strength_mean"]
 
 
-def test_strength_is_read_where_the_onset_is_not_in_the_valley_before():
+def test_the_strength_is_measured_at_the_onset():
     mix = clicks()
     strengths = detect(mix.mono(), RATE).strengths
     assert onsets(mix)["onset_strength_mean"] == pytest.approx(strengths.mean())
     assert strengths.min() > 1
 
 
-def test_level_and_a_second_channel_change_nothing():
+def test_level_and_number_of_channels_do_not_matter():
     mix = clicks(10, weak=0.3)
     expected = pytest.approx(onsets(mix), rel=1e-4)
     assert onsets(Audio(mix.samples * np.float32(0.1), RATE)) == expected

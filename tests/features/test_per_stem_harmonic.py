@@ -1,12 +1,12 @@
-"""Harmonic movement of chord sequences whose cosine distances are known."""
+"""Harmonic movement of chord sequences with known cosine distances."""
 
 import numpy as np
 import pytest
 import soxr
 from synthesis import chords
 
-from mirflow import registry
-from mirflow.audio import Audio
+from mirflow import features
+from mirflow.core.audio import Audio
 
 RATE = 44100
 C, F_SHARP = [60, 64, 67], [54, 58, 61]  # no pitch class in common
@@ -16,25 +16,25 @@ BEATS = np.arange(17) * 0.5
 def measure(other, beats=BEATS, bass=None, rate=RATE):
     stems = {"bass": other if bass is None else bass, "other": other}
     inputs = {name: Audio(np.atleast_2d(stem).astype(np.float32), rate) for name, stem in stems.items()}
-    values = registry.measure("per_stem_harmonic", inputs | {"beats": beats})
+    values = features.measure("per_stem_harmonic", inputs | {"beats": beats})
     return {key.removeprefix("harmonic_"): value for key, value in values.items()}
 
 
-def test_a_held_chord_does_not_move():
+def test_a_sustained_chord_has_no_movement():
     values = measure(chords([C], seconds=8))
     assert values["movement_other"] == pytest.approx(0, abs=0.01)
     assert values["variance_other"] == pytest.approx(0, abs=0.01)
 
 
 @pytest.mark.parametrize("seconds", [0.3, 0.5, 1.0])
-def test_alternating_disjoint_chords_move_by_one_at_any_tempo(seconds):
+def test_alternating_chords_without_common_pitches_have_a_movement_of_one(seconds):
     values = measure(chords([C, F_SHARP] * 8, seconds=seconds, partials=1), beats=np.arange(17) * seconds)
-    # short frames tell low semitones apart less well
+    # short frames do not resolve low semitones well
     assert values["movement_other"] == pytest.approx(1, abs=0.08)
     assert values["variance_other"] == pytest.approx(1 - np.sqrt(0.5), abs=0.03)  # two orthogonal unit vectors
 
 
-def test_a_change_every_fourth_beat_moves_a_quarter_as_much():
+def test_a_chord_change_every_fourth_beat_has_a_quarter_of_the_movement():
     sequence = ([C] * 4 + [F_SHARP] * 4) * 2
     values = measure(chords(sequence, seconds=0.5, partials=1))
     assert values["movement_other"] == pytest.approx(3 / 15, abs=0.02)
@@ -45,33 +45,33 @@ def test_one_common_tone_of_two():
     assert values["movement_other"] == pytest.approx(0.5, abs=0.03)
 
 
-def test_rests_and_staccato_do_not_move():
+def test_rests_and_staccato_are_no_movement():
     staccato = np.concatenate([np.concatenate([chords([C], seconds=0.5), np.zeros(RATE // 2)]) for _ in range(8)])
     assert measure(staccato)["movement_other"] == pytest.approx(0, abs=0.005)
 
 
 @pytest.mark.parametrize("beats", [np.zeros(0), np.array([0.5, 1.0])])
-def test_without_beats_steps_of_half_a_second_take_their_place(beats):
+def test_without_beats_intervals_of_half_a_second_are_used(beats):
     samples = chords([C, F_SHARP] * 8, seconds=0.5, partials=1)
     assert measure(samples, beats) == pytest.approx(measure(samples), abs=1e-9)
 
 
-def test_intervals_longer_than_a_frame_are_read_whole():
+def test_intervals_longer_than_a_frame_are_analysed_completely():
     values = measure(chords([C, F_SHARP], seconds=5, partials=1), beats=np.array([0, 5.0, 10.0]))
     assert values["movement_other"] == pytest.approx(1, abs=0.05)
 
 
-def test_each_stem_has_its_own_values_and_a_silent_one_none():
-    moving, held = chords([C, F_SHARP] * 8, seconds=0.5), chords([C], seconds=8)
-    values = measure(moving, bass=held)
+def test_each_stem_has_its_own_values_and_a_silent_stem_has_none():
+    changing, sustained = chords([C, F_SHARP] * 8, seconds=0.5), chords([C], seconds=8)
+    values = measure(changing, bass=sustained)
     assert values["movement_bass"] < 0.01 < values["movement_other"]
-    for silent in (np.zeros(8 * RATE), 1e-5 * held):
-        values = measure(moving, bass=silent)
+    for silent in (np.zeros(8 * RATE), 1e-5 * sustained):
+        values = measure(changing, bass=silent)
         assert values["movement_bass"] is None and values["variance_bass"] is None
         assert values["movement_other"] is not None
 
 
-def test_level_polarity_anti_phase_and_rate_change_nothing():
+def test_level_polarity_anti_phase_and_rate_do_not_matter():
     samples = chords([C, [62, 65, 69], F_SHARP, [55, 59, 62]] * 4, seconds=0.5)
     expected = measure(samples)
     for other in (samples * 0.03, -samples, [samples, -samples]):
@@ -82,7 +82,7 @@ def test_level_polarity_anti_phase_and_rate_change_nothing():
         )
 
 
-def test_beats_beyond_the_end_and_one_sounding_beat():
+def test_beats_after_the_end_and_a_single_audible_beat():
     samples = chords([C], seconds=0.9)
     assert measure(samples, beats=np.array([0, 0.4, 0.8, 1.2, 1.6]))["movement_other"] == pytest.approx(0, abs=0.02)
     assert measure(samples, beats=np.array([0, 5.0, 6.0]))["movement_other"] is None

@@ -1,11 +1,11 @@
-"""Rhythm of stems that each play one known thing."""
+"""Rhythm of stems with known onsets."""
 
 import numpy as np
 import pytest
 
-from mirflow.audio import Audio
+from mirflow.core.audio import Audio
+from mirflow.features import measure
 from mirflow.features.per_stem_rhythm import density
-from mirflow.registry import measure
 
 RATE = 44100
 SECONDS = 21  # not a whole number of windows
@@ -19,14 +19,14 @@ def stem(times, seconds=SECONDS):
 
 
 @pytest.fixture(scope="module")
-def found():
+def values():
     sixteenths = np.arange(0, SECONDS, 0.125)
     stems = {"drums": sixteenths, "bass": BEATS, "other": BEATS[:-1] + 0.25, "vocals": []}
     grids = {"onsets": sixteenths, "beats": BEATS, "downbeats": BEATS[::4]}
     return measure("per_stem_rhythm", {name: stem(times) for name, times in stems.items()} | grids)
 
 
-def rhythm(found, name):
+def rhythm(values, name):
     keys = (
         "onset_density_average",
         "onset_density_variance",
@@ -34,32 +34,32 @@ def rhythm(found, name):
         "rhythmic_complexity",
         "rhythmic_evenness",
     )
-    return [found[f"{key}_{name}"] for key in keys]
+    return [values[f"{key}_{name}"] for key in keys]
 
 
-def test_a_steady_pulse_has_its_density_no_variance_and_no_tail(found):
-    assert rhythm(found, "bass") == [2.0, 0.0, 0.0, 0.0, pytest.approx(1)]
-    assert rhythm(found, "drums") == [8.0, 0.0, 0.0, 0.0, pytest.approx(1, abs=0.005)]
+def test_a_steady_pulse_has_a_constant_density(values):
+    assert rhythm(values, "bass") == [2.0, 0.0, 0.0, 0.0, pytest.approx(1)]
+    assert rhythm(values, "drums") == [8.0, 0.0, 0.0, 0.0, pytest.approx(1, abs=0.005)]
 
 
-def test_off_beat_eighths_score_as_in_the_mix(found):
-    assert rhythm(found, "other") == [2.0, 0.0, pytest.approx(7 / 15), 0.0, pytest.approx(1)]  # see test_syncopation
+def test_off_beat_eighths_have_the_syncopation_of_the_mix(values):
+    assert rhythm(values, "other") == [2.0, 0.0, pytest.approx(7 / 15), 0.0, pytest.approx(1)]  # see test_syncopation
 
 
-def test_a_silent_stem_has_density_zero_and_no_rhythm(found):
-    assert rhythm(found, "vocals") == [0.0, 0.0, None, None, None]
+def test_a_silent_stem_has_a_density_of_zero_and_no_rhythm(values):
+    assert rhythm(values, "vocals") == [0.0, 0.0, None, None, None]
 
 
-def test_density_counts_full_windows_only():
-    # windows from 0, 2, 4 and 6 s of ten seconds hold 8, 4, 0 and 0; the one from 8 s would be short
+def test_only_complete_windows_count_for_the_density():
+    # the windows that start at 0, 2, 4 and 6 s have 8, 4, 0 and 0 onsets; one that starts at 8 s would be incomplete
     average, variance = density(np.arange(0, 4, 0.5), 10.5)
     assert average == pytest.approx(3 / 4)
     assert variance == pytest.approx(np.var([2, 1, 0, 0]))
 
 
-def test_density_is_not_moved_by_a_pulse_that_sits_on_the_windows_edges():
-    early = np.maximum(np.arange(0, 60, 0.5) - 0.002, 0)  # coding smears attacks by milliseconds, except the first
-    assert density(early, 60.0) == (2.0, 0.0)
+def test_the_density_of_a_pulse_near_the_edges_of_the_windows_is_constant():
+    pulse = np.maximum(np.arange(0, 60, 0.5) - 0.002, 0)  # MP3 moves attacks by milliseconds, except the first one
+    assert density(pulse, 60.0) == (2.0, 0.0)
 
 
 def test_a_stem_shorter_than_a_window_has_no_density_unless_it_is_silent():

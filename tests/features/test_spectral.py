@@ -1,21 +1,21 @@
-"""Spectral shape of noise, tones and impulses, whose moments are known."""
+"""Spectral shape of noise, sines and impulses with known moments."""
 
 import numpy as np
 import pytest
 import soxr
 
-from mirflow import registry
-from mirflow.audio import Audio
+from mirflow import features
+from mirflow.core.audio import Audio
 
 RATE = 44100
 
 
 def measure(samples, rate=RATE):
-    return registry.measure("spectral", {"full_mix": Audio(np.atleast_2d(samples).astype(np.float32), rate)})
+    return features.measure("spectral", {"full_mix": Audio(np.atleast_2d(samples).astype(np.float32), rate)})
 
 
 def noise(seconds, slope=0.0, rate=RATE, seed=0):
-    """Noise whose power falls with frequency to the power of -slope: 0 white, 1 pink."""
+    """Return noise whose power is proportional to frequency ** -slope: 0 is white noise, 1 is pink noise."""
     count = int(seconds * rate)
     spectrum = np.fft.rfft(np.random.default_rng(seed).standard_normal(count))
     spectrum /= np.maximum(np.fft.rfftfreq(count, 1 / rate), 10) ** (slope / 2)
@@ -23,25 +23,25 @@ def noise(seconds, slope=0.0, rate=RATE, seed=0):
     return 0.3 * samples / np.abs(samples).max()
 
 
-def test_white_noise_is_as_flat_as_theory_says_and_its_spectrum_uniform():
+def test_white_noise_has_the_theoretical_flatness_and_a_uniform_spectrum():
     values = measure(noise(10))
     assert values["spectral_flatness"] == pytest.approx(np.exp(-np.euler_gamma), abs=0.01)
     assert values["spectral_skewness"] == pytest.approx(0, abs=0.03)
     assert values["spectral_kurtosis"] == pytest.approx(1.8, abs=0.03)  # of a uniform distribution
-    # independent Rayleigh magnitudes: E[u v] = mean² / mean square = pi / 4; frames that overlap by 3/4 are closer
+    # for independent Rayleigh magnitudes E[u v] = mean² / mean square = pi / 4; overlapping frames have less flux
     independent = np.sqrt(2 - 2 * np.pi / 4)
     assert 0.5 * independent < values["spectral_flux"] < independent
 
 
-def test_pink_noise_against_the_integral_over_the_band():
-    low, high = 43.07, 16000
-    mean_of_log = -(high * np.log(high) - low * np.log(low) - (high - low)) / (high - low)
-    expected = np.exp(-np.euler_gamma) * np.exp(mean_of_log) / (np.log(high / low) / (high - low))
+def test_pink_noise_has_the_theoretical_moments():
+    lowest, highest = 43.07, 16000
+    mean_of_log = -(highest * np.log(highest) - lowest * np.log(lowest) - (highest - lowest)) / (highest - lowest)
+    expected = np.exp(-np.euler_gamma) * np.exp(mean_of_log) / (np.log(highest / lowest) / (highest - lowest))
     assert measure(noise(20, slope=1))["spectral_flatness"] == pytest.approx(expected, rel=0.05)
 
-    # magnitudes fall with the square root of frequency: moments of the density f^-1/2
+    # magnitudes are proportional to f^-1/2: moments of that density
     def moment(order):
-        return (high ** (order + 0.5) - low ** (order + 0.5)) / (order + 0.5) / (2 * (high**0.5 - low**0.5))
+        return (highest ** (order + 0.5) - lowest ** (order + 0.5)) / (order + 0.5) / (2 * (highest**0.5 - lowest**0.5))
 
     mean, variance = moment(1), moment(2) - moment(1) ** 2
     skewness = (moment(3) - 3 * mean * moment(2) + 2 * mean**3) / variance**1.5
@@ -51,20 +51,20 @@ def test_pink_noise_against_the_integral_over_the_band():
     assert values["spectral_kurtosis"] == pytest.approx(kurtosis, rel=0.05)
 
 
-def test_a_steady_tone_is_neither_flat_nor_changing():
+def test_a_stationary_sine_has_no_flatness_and_no_flux():
     values = measure(0.5 * np.sin(2 * np.pi * 1000 * np.arange(2 * RATE) / RATE))
     assert values["spectral_flatness"] < 1e-4
     assert values["spectral_flux"] < 1e-3
     assert values["spectral_kurtosis"] > 50
 
 
-def test_an_impulse_is_flat():
+def test_an_impulse_has_a_flatness_of_one():
     impulse = np.zeros(2048)
     impulse[1024] = 1
     assert measure(impulse)["spectral_flatness"] == pytest.approx(1, abs=1e-4)
 
 
-def test_level_polarity_and_duplicated_channels_change_nothing():
+def test_level_polarity_and_duplicated_channels_do_not_matter():
     samples = noise(2, slope=1)
     expected = measure(samples)
     for other in (samples * 1e-3, -samples, np.stack([samples, samples])):
@@ -77,7 +77,7 @@ def test_frames_60_db_below_the_loudest_do_not_count():
     assert measure(np.concatenate([tone, hiss]))["spectral_flatness"] < 0.01
 
 
-def test_one_sound_reads_the_same_at_44_48_and_96_khz():
+def test_the_sampling_rate_does_not_matter():
     samples = noise(5, slope=1, rate=96000)
     expected = measure(samples, 96000)
     for rate in (44100, 48000):
@@ -88,13 +88,13 @@ def test_one_sound_reads_the_same_at_44_48_and_96_khz():
         assert values["spectral_kurtosis"] == pytest.approx(expected["spectral_kurtosis"], rel=0.02)
 
 
-def test_blocks_do_not_show(monkeypatch):
+def test_values_do_not_depend_on_the_block_length(monkeypatch):
     samples = noise(2)
     expected = measure(samples)
     monkeypatch.setattr("mirflow.dsp.spectrum.BLOCK", 5 * 2048)
     assert measure(samples) == pytest.approx(expected, rel=1e-6)
 
 
-def test_undefined_in_silence_offset_and_below_one_frame():
+def test_values_are_undefined_for_silence_constants_and_less_than_one_frame():
     for samples in (np.zeros(RATE), np.full(RATE, 0.5), np.ones(1), noise(0.04)):
         assert set(measure(samples).values()) == {None}

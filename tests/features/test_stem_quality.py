@@ -1,12 +1,12 @@
-"""Stem quality against levels that follow from the signals."""
+"""Stem quality of sines with known levels and correlations."""
 
 import numpy as np
 import pytest
 
-from mirflow import registry
-from mirflow.audio import Audio
-from mirflow.errors import MirflowError
-from mirflow.registry import STEMS
+from mirflow import features
+from mirflow.core.audio import Audio
+from mirflow.core.errors import MirflowError
+from mirflow.core.layout import STEMS
 
 RATE = 44100
 
@@ -19,10 +19,10 @@ def sine(amplitude: float, frequency: float, seconds: float = 2.0, rate: int = R
 def measure(mix: np.ndarray, rate: int = RATE, stem_rate: int = RATE, **parts: np.ndarray) -> dict:
     silence = np.zeros_like(next(iter(parts.values())))
     inputs = {name: Audio(parts.get(name, silence), stem_rate) for name in STEMS}
-    return registry.measure("stem_quality", {"full_mix": Audio(mix, rate), **inputs})
+    return features.measure("stem_quality", {"full_mix": Audio(mix, rate), **inputs})
 
 
-def test_levels_shares_and_correlation():
+def test_levels_silence_and_correlation_of_two_sines():
     drums, bass = sine(0.5, 1000), sine(0.5, 100)
     drums[:, RATE:] = 0
     values = measure(drums + bass, drums=drums, bass=bass)
@@ -31,12 +31,12 @@ def test_levels_shares_and_correlation():
     assert values["stem_peak_bass"] == pytest.approx(-6.02, abs=0.01)
     assert values["stem_silence_bass"] == 0
     assert values["stem_silence_drums"] == pytest.approx(0.5, abs=0.02)
-    assert values["stem_correlation_bass"] == pytest.approx((2 / 3) ** 0.5, abs=1e-3)  # power 2 of 3
+    assert values["stem_correlation_bass"] == pytest.approx((2 / 3) ** 0.5, abs=1e-3)  # 2/3 of the power of the mix
     assert values["stem_correlation_drums"] == pytest.approx((1 / 3) ** 0.5, abs=1e-3)
     assert values["stem_residual"] < -140
 
 
-def test_an_empty_stem_is_said_to_be_empty():
+def test_a_stem_of_zeros_is_silent():
     mix = sine(0.5, 100)
     values = measure(mix, bass=mix)
     assert (values["stem_rms_vocals"], values["stem_peak_vocals"], values["stem_correlation_vocals"]) == (None,) * 3
@@ -44,16 +44,16 @@ def test_an_empty_stem_is_said_to_be_empty():
     assert values["stem_residual"] == -200
 
 
-def test_residual_is_what_the_stems_lack():
+def test_the_residual_is_the_difference_of_mix_and_stems():
     mix = sine(0.5, 100)
     assert measure(mix, bass=0.9 * mix)["stem_residual"] == pytest.approx(-20, abs=0.01)
 
 
-def test_silent_mix_has_no_residual():
+def test_a_silent_mix_has_no_residual():
     assert measure(np.zeros((2, 1000), np.float32), bass=np.zeros((2, 1000), np.float32))["stem_residual"] is None
 
 
-def test_surround_mix_at_96_khz_and_its_stereo_stems_at_48_khz():
+def test_a_surround_mix_at_96_khz_is_compared_with_stereo_stems_at_48_khz():
     mix = np.zeros((6, 2 * 96000), np.float32)
     mix[:2] = sine(0.5, 100, rate=96000)
     values = measure(mix, 96000, 48000, bass=sine(0.5, 100, rate=48000))
@@ -61,6 +61,6 @@ def test_surround_mix_at_96_khz_and_its_stereo_stems_at_48_khz():
     assert values["stem_correlation_bass"] == pytest.approx(1, abs=1e-3)
 
 
-def test_stems_of_another_length_are_refused():
+def test_stems_with_another_duration_are_an_error():
     with pytest.raises(MirflowError, match=r"lasts 1\.000 s"):
         measure(sine(0.5, 100), bass=sine(0.5, 100, seconds=1))

@@ -1,12 +1,12 @@
-"""Pitch class profile, tonal interval vector and key of cadences in all 24 keys."""
+"""Harmonic pitch class profile, tonal interval vector and key of cadences in all 24 keys."""
 
 import numpy as np
 import pytest
 import soxr
 from synthesis import cadence, chords, mix_of, silence_like
 
-from mirflow import registry
-from mirflow.audio import Audio
+from mirflow import features
+from mirflow.core.audio import Audio
 from mirflow.features import tonality
 
 RATE = 44100
@@ -14,10 +14,10 @@ RATE = 44100
 
 def measure(bass, other, full_mix=None):
     inputs = {"bass": bass, "other": other, "full_mix": full_mix or mix_of(bass, other)}
-    return registry.measure("tonality", inputs)
+    return features.measure("tonality", inputs)
 
 
-def alone(samples, rate=RATE):
+def tonality_of_mix(samples, rate=RATE):
     mix = Audio(np.atleast_2d(samples).astype(np.float32), rate)
     return measure(silence_like(mix), silence_like(mix), mix)
 
@@ -33,63 +33,66 @@ def tiv(values):
 @pytest.mark.parametrize("scale", ["major", "minor"])
 @pytest.mark.parametrize("tonic", range(12))
 @pytest.mark.parametrize("partials", [1, 6])
-def test_cadences_in_all_24_keys(tonic, scale, partials):
+def test_the_key_of_cadences_is_found(tonic, scale, partials):
     values = measure(**cadence(tonic, scale, partials=partials))
     assert (values["tonic"], values["tonic_scale"]) == (tonic, scale)
     assert values["tonic_strength"] > 0.6
 
 
-def test_every_profile_of_the_key_finder_is_found_at_its_own_key():
-    """The names that the key finder returns, with sharps and flats, all lead back to the pitch class that went in."""
+def test_all_key_names_are_converted_to_pitch_classes():
+    """Essentia returns the names of keys, with sharps and flats, which are converted to numbers."""
     scale = np.array([1, 0, 0.6, 0, 0.8, 0.5, 0, 0.9, 0, 0.5, 0, 0.4])
     for tonic in range(12):
         assert tonality.key_of(np.roll(scale, tonic))[:2] == (tonic, "major")
 
 
-def test_a_note_is_its_own_class_and_the_largest_is_one():
+def test_the_pitch_class_of_a_note_has_the_value_one():
     for note in (48, 57, 66, 83):
-        profile = hpcp(alone(chords([[note]], seconds=2, partials=1)))
+        profile = hpcp(tonality_of_mix(chords([[note]], seconds=2, partials=1)))
         assert profile[note % 12] == 1 and np.delete(profile, note % 12).max() < 0.9
         assert profile.argmax() == note % 12
 
 
 @pytest.mark.parametrize("semitones", [1, 6, 11, 12])
-def test_transposing_rotates_the_profile_and_turns_the_vector(semitones):
-    here, there = (
-        alone(chords([[48 + s, 52 + s, 55 + s], [53 + s, 57 + s, 60 + s]], seconds=2)) for s in (0, semitones)
+def test_transposition_rotates_the_profile_and_the_vector(semitones):
+    original, transposed = (
+        tonality_of_mix(chords([[48 + s, 52 + s, 55 + s], [53 + s, 57 + s, 60 + s]], seconds=2)) for s in (0, semitones)
     )
-    assert hpcp(there) == pytest.approx(np.roll(hpcp(here), semitones), abs=0.08)
-    complex_vector = [np.append(tiv(values), 0).reshape(6, 2) @ [1, 1j] for values in (here, there)]
-    turned = complex_vector[0] * np.exp(-2j * np.pi * np.arange(1, 7) * semitones / 12)
-    assert complex_vector[1] == pytest.approx(turned, abs=0.08)
+    assert hpcp(transposed) == pytest.approx(np.roll(hpcp(original), semitones), abs=0.08)
+    complex_vector = [np.append(tiv(values), 0).reshape(6, 2) @ [1, 1j] for values in (original, transposed)]
+    expected = complex_vector[0] * np.exp(-2j * np.pi * np.arange(1, 7) * semitones / 12)
+    assert complex_vector[1] == pytest.approx(expected, abs=0.08)
 
 
-def test_vector_of_one_class_has_the_published_weights():
+def test_the_vector_of_one_pitch_class_has_the_published_weights():
     weights = np.array([3, 8, 11.5, 15, 14.5, 7.5])
     vector = tonality.tonal_interval_vector(np.eye(12)[0])
-    assert vector[0::2] == pytest.approx(weights / np.linalg.norm(weights))  # a pulse at C: all real
+    assert vector[0::2] == pytest.approx(weights / np.linalg.norm(weights))  # a pulse at C has a real spectrum
     assert vector[1::2] == pytest.approx(np.zeros(5))
     assert tonality.tonal_interval_vector(np.ones(12)) is None
     augmented = tonality.tonal_interval_vector(np.eye(12)[[0, 4, 8]].sum(axis=0))
-    assert np.flatnonzero(np.abs(augmented) > 1e-9).tolist() == [4, 10]  # only k = 3 and k = 6 are multiples of three
+    assert np.flatnonzero(np.abs(augmented) > 1e-9).tolist() == [
+        4,
+        10,
+    ]  # only k = 3 and k = 6 divide the octave into three parts
 
 
-def test_vector_has_norm_one():
+def test_the_vector_has_the_norm_one():
     assert np.linalg.norm(tiv(measure(**cadence(3, "minor")))) == pytest.approx(1)
 
 
-def test_instruments_tuned_off_440_hz_are_in_the_same_key():
+def test_the_tuning_does_not_change_the_key():
     for cents in (-40, 35):
         values = measure(**cadence(6, "minor", a4=440 * 2 ** (cents / 1200)))
         assert (values["tonic"], values["tonic_scale"]) == (6, "minor")
 
 
-def test_a_clear_key_is_surer_than_noise():
-    noise = alone(0.1 * np.random.default_rng(0).standard_normal(5 * RATE))
+def test_a_cadence_has_a_larger_key_strength_than_noise():
+    noise = tonality_of_mix(0.1 * np.random.default_rng(0).standard_normal(5 * RATE))
     assert noise["tonic_strength"] < 0.6 < measure(**cadence(0, "major"))["tonic_strength"]
 
 
-def test_level_polarity_anti_phase_and_rate_change_nothing():
+def test_level_polarity_anti_phase_and_rate_do_not_matter():
     parts = cadence(10, "major")
     expected = measure(**parts)
     for matrix in ([[1e-3]], [[-1]], [[1], [-1]], [[1], [1]]):
@@ -103,5 +106,5 @@ def test_level_polarity_anti_phase_and_rate_change_nothing():
         assert measure(**changed)["tonic"] == 10
 
 
-def test_silence_has_none():
-    assert set(alone(np.zeros(RATE)).values()) == {None}
+def test_silence_has_no_values():
+    assert set(tonality_of_mix(np.zeros(RATE)).values()) == {None}

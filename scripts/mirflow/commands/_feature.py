@@ -1,21 +1,22 @@
 """Measure one feature of a track and write its fragment."""
 
 import argparse
-import importlib.metadata
+import glob
 from pathlib import Path
 from typing import Any
 
-from mirflow import __version__, artifacts, audio, registry
-from mirflow.errors import MirflowError
-from mirflow.info import PROVENANCE
-
-SUFFIXES = {"beats": "BEATS_GRID", "downbeats": "DOWNBEATS", "onsets": "ONSETS"}
+from mirflow import features
+from mirflow.core import artifacts, audio, layout
+from mirflow.core.errors import MirflowError
+from mirflow.labels.embedding import Patches
+from mirflow.models import catalogue, loading
 
 
 def configure(parser: argparse.ArgumentParser, name: str) -> None:
-    """Declare the inputs and settings of feature `name`."""
-    feature = registry.feature(name)
-    parser.description = registry.module(name).__doc__
+    """Declare the inputs, settings and models of feature `name`."""
+    made = features.implementation(name)
+    feature = made.FEATURE
+    parser.description = made.__doc__
     parser.set_defaults(feature=name)
     parser.add_argument(
         "inputs",
@@ -27,41 +28,35 @@ def configure(parser: argparse.ArgumentParser, name: str) -> None:
     for setting in feature.settings:
         kind = (lambda text: text.lower() == "true") if isinstance(setting.default, bool) else type(setting.default)
         parser.add_argument(f"--set-{setting.name}", type=kind, default=setting.default, help=setting.meaning)
+    parser.add_argument(
+        "--model", nargs="*", type=Path, metavar="FILE", help="model files; default: the models' folder"
+    )
+    parser.add_argument("--device", default="auto", help="auto: the GPU when there is one; cpu")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the fragment, a .json file")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Read the inputs, measure, write the fragment."""
-    feature = registry.feature(arguments.feature)
+    """Read the inputs, load the model where there is one, measure, write the fragment."""
+    made = features.implementation(arguments.feature)
+    feature = made.FEATURE
     paths = arguments.inputs
     if len(paths) == 1 < len(feature.inputs):
         paths = [_beside(paths[0], key) for key in feature.inputs]
     if len(paths) != len(feature.inputs):
         raise MirflowError(f"{feature.name}: {len(feature.inputs)} files are needed: {', '.join(feature.inputs)}")
-    inputs = {
-        key: artifacts.read_times(path) if key in registry.GRIDS else audio.read(path)
-        for key, path in zip(feature.inputs, paths, strict=True)
-    }
+    inputs = {key: _read(key, path) for key, path in zip(feature.inputs, paths, strict=True)}
     chosen = {setting.name: getattr(arguments, f"set_{setting.name}") for setting in feature.settings}
-    artifacts.write_json(arguments.output, fragment(feature, inputs, chosen))
+    model = None
+    if feature.models:
+        files = arguments.model or [path for name in feature.models for path in catalogue.path(name)]
+        model = loading.load(made.load, files, arguments.device, feature.models)
+    artifacts.write_json(arguments.output, features.fragment(feature.name, inputs, chosen, model))
 
 
-def fragment(feature: registry.Feature, inputs: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
-    """Measure a feature; return what its fragment holds: the values, and where they come from.
-
-    Parameters
-    ----------
-    inputs : as `registry.measure` takes them
-    chosen : a value for each of the feature's settings
-    """
-    values = registry.measure(feature.name, inputs, chosen)
-    origin = {"feature": feature.name, "version": feature.version}
-    origin["backend"] = feature.backend or "mirflow"
-    origin["backend_version"] = importlib.metadata.version(feature.backend) if feature.backend else __version__
-    differing = {s.name: chosen[s.name] for s in feature.settings if chosen[s.name] != s.default}
-    if differing:
-        origin["settings"] = differing
-    return {**values, PROVENANCE: origin}
+def _read(key: str, path: Path) -> Any:
+    if key in layout.GRIDS:
+        return artifacts.read_times(path)
+    return Patches.load(path) if key.startswith(layout.EMBEDDING) else audio.read(path)
 
 
 def _beside(full_mix: Path, key: str) -> Path:
@@ -69,8 +64,8 @@ def _beside(full_mix: Path, key: str) -> Path:
     folder = full_mix.resolve().parent
     if key == "full_mix":
         return full_mix
-    found = [folder / f"{folder.name}.{SUFFIXES[key]}"] if key in SUFFIXES else sorted(folder.glob(f"{key}.*"))
-    found = [path for path in found if path.is_file() and path.suffix != ".json"]
+    track = layout.TrackFiles(".", glob.escape(folder.name), "*")
+    found = [path for path in folder.glob(track.input(key)) if path.suffix != ".json"]
     if len(found) != 1:
         raise MirflowError(f"{folder}: {'no' if not found else 'more than one'} file for {key}; name all inputs")
     return found[0]

@@ -1,20 +1,30 @@
-"""Beat and downbeat activations of one track, by signal processing."""
+"""Beat and downbeat activations of one track."""
 
 import argparse
 from pathlib import Path
 
-from mirflow import artifacts, audio, beats
+from mirflow.core import artifacts, audio
+from mirflow.models import accelerator
+from mirflow.rhythm import backends
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("full_mix", type=Path)
+    parser.add_argument(
+        "--backend", choices=backends.NAMES, default="dsp", help="what finds the beats (default: %(default)s)"
+    )
+    parser.add_argument("--model", nargs="*", type=Path, metavar="FILE", help="a checkpoint of Beat This")
+    parser.add_argument("--entry", default="", help="name in config/models.yaml: the file must have the hash there")
+    parser.add_argument("--device", choices=accelerator.CHOICES, default="auto", help="auto: the GPU when there is one")
     parser.add_argument("-o", "--output", type=Path, required=True, help="activations to write (.npz)")
     parser.add_argument("--record", type=Path, help="JSON to write: what made them")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Read, analyse, write."""
-    beats.activations(audio.read(arguments.full_mix), {}).save(arguments.output)
+    """Read, load the network where there is one, analyse, write."""
+    mix = audio.read(arguments.full_mix)
+    activations, record = backends.choose(arguments.backend, arguments.model or (), arguments.entry, arguments.device)
+    activations(mix).save(arguments.output)
     if arguments.record:
-        artifacts.write_json(arguments.record, {"backend": "dsp", "version": beats.VERSION})
+        artifacts.write_json(arguments.record, record)

@@ -3,13 +3,15 @@
 import argparse
 from pathlib import Path
 
-from mirflow import artifacts, beats
+from mirflow.core import artifacts
+from mirflow.rhythm.activations import Activations
+from mirflow.rhythm.decoders import DECODERS
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("activations", type=Path, help="beat activations (.npz)")
-    parser.add_argument("--decoder", choices=sorted(beats.DECODERS), default="hmm", help="how the grid is found")
+    parser.add_argument("--decoder", choices=sorted(DECODERS), default="hmm", help="how the grid is found")
     parser.add_argument("-o", "--output", type=Path, required=True, help="grid file to write")
     parser.add_argument(
         "--record",
@@ -22,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, decode, write."""
-    grid = beats.DECODERS[arguments.decoder](beats.Activations.load(arguments.activations))
+    grid = DECODERS[arguments.decoder](Activations.load(arguments.activations))
     artifacts.write_times(arguments.output, grid.beats)
     if arguments.record:
         read, write = arguments.record

@@ -2,7 +2,8 @@
 
 import argparse
 
-from mirflow import artifacts, audio, beats
+from mirflow.core import artifacts, audio
+from mirflow.rhythm import clicks
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -17,5 +18,5 @@ def run(arguments: argparse.Namespace) -> None:
 
     mix = audio.read(arguments.full_mix)
     grids = {name: artifacts.read_times(getattr(arguments, name)) for name in ("beats", "downbeats")}
-    with artifacts.replacing(arguments.output) as path:
-        soundfile.write(path, beats.with_clicks(mix, **grids).samples.T, mix.rate, subtype="PCM_16")
+    with artifacts.atomic_write(arguments.output) as path:
+        soundfile.write(path, clicks.with_clicks(mix, **grids).samples.T, mix.rate, subtype="PCM_16")

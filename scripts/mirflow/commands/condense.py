@@ -1,14 +1,15 @@
-"""One short text out of a track's other texts, by a language model that hears nothing."""
+"""Make one short text from a track's other texts, by a language model that gets no audio."""
 
 import argparse
 from pathlib import Path
 
-from mirflow import artifacts, resident
-from mirflow.commands.describe import decoding
+from mirflow.commands.describe import arguments_of_decoding, decoding
+from mirflow.core import artifacts
+from mirflow.core.errors import MirflowError
 from mirflow.describe import prompts
-from mirflow.describe.answer import ask
 from mirflow.describe.backends import Model
-from mirflow.errors import MirflowError
+from mirflow.describe.generation import ask
+from mirflow.models import cache
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -18,18 +19,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompt", required=True, metavar="NAME", help="the entry of its section condense")
     parser.add_argument("--identity", type=Path, required=True, help="what describe_model wrote about the model")
     parser.add_argument("--model", required=True, help="a GGUF file")
-    parser.add_argument("--device", choices=("auto", "cpu"), default="auto")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--max-tokens", type=int, default=500, help="of an answer, where the prompt says nothing else")
-    parser.add_argument("--temperature", type=float, default=0.0, help="0 for the same text every time")
-    parser.add_argument("--top-p", type=float, default=0.9)
-    parser.add_argument("--seed", type=int, default=0)
+    arguments_of_decoding(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, help="the text to write, NAME.txt")
-    parser.add_argument("--record", type=Path, required=True, help="how it came about, NAME.json, beside the text")
+    parser.add_argument("--record", type=Path, required=True, help="how the text was made: NAME.json, beside it")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Ask, write the text and its record; a silent track has nothing to condense."""
+    """Ask, write the text and its record; a silent track has no texts to condense."""
     every = prompts.load(arguments.prompts, "condense")
     if arguments.prompt not in every:
         raise MirflowError(f"{arguments.prompts}: no prompt {arguments.prompt!r} to condense with")
@@ -44,8 +40,8 @@ def run(arguments: argparse.Namespace) -> None:
     record = {"asked": {"words": prompt.words, "model": identity}}
     text = ""
     if given["texts"]:
-        model = Model("gguf_text", arguments.model, "", arguments.device, arguments.threads)
-        backend = resident.get((model, arguments.identity.read_bytes()), model.load)
+        model = Model("gguf_text", (arguments.model,), arguments.device, arguments.threads)
+        backend = cache.get((model, arguments.identity.read_bytes()), model.load)
         try:
             answer = ask(backend, prompt.fill(given), how)
         except MirflowError as error:

@@ -1,20 +1,21 @@
-"""One text about a track, by an audio language model.
+"""Answer one prompt about a track, by an audio language model.
 
-In the model worker, which lives on, the model stays loaded and the track stays encoded; there the other texts of the
-track that are still to be made are answered at once, so that their jobs, whenever they come, find their answer waiting.
-(With thousands of jobs ready, Snakemake looks at a random part of them: jobs of one track rarely follow each other.)
+In the model server, the model stays loaded and the track stays encoded between commands. There the other texts of the
+track that are still missing are made at once, so that their jobs, whenever they come, find the answer ready. (With
+thousands of jobs ready, Snakemake considers a random part of them: jobs of one track rarely follow each other.)
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from mirflow import artifacts, audio, resident
+from mirflow.core import artifacts, audio
+from mirflow.core.errors import MirflowError
 from mirflow.describe import prompts
-from mirflow.describe.answer import Decoding
 from mirflow.describe.backends import BACKENDS, Model
+from mirflow.describe.generation import Decoding
 from mirflow.describe.session import Question, Session, Track
-from mirflow.errors import MirflowError
+from mirflow.models import cache
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,30 +27,40 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--identity", type=Path, required=True, help="what describe_model wrote about the model")
     arguments_of_model(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, help="the text to write, NAME.txt")
-    parser.add_argument("--record", type=Path, required=True, help="how it came about, NAME.json, beside the text")
+    parser.add_argument("--record", type=Path, required=True, help="how the text was made: NAME.json, beside it")
 
 
 def arguments_of_model(parser: argparse.ArgumentParser) -> None:
-    """Declare what says which model answers, and how."""
+    """Declare which model answers, and how."""
     parser.add_argument("--backend", choices=sorted(BACKENDS), required=True)
-    parser.add_argument("--model", required=True, help="a GGUF file, or a folder for transformers")
-    parser.add_argument("--projector", default="", help="the GGUF file that goes with the model")
+    parser.add_argument(
+        "--model",
+        required=True,
+        nargs="+",
+        metavar="FILE",
+        help="a GGUF file and its projector (mmproj), or all files of a folder for transformers",
+    )
+    arguments_of_decoding(parser)
+
+
+def arguments_of_decoding(parser: argparse.ArgumentParser) -> None:
+    """Declare where the model runs, and how it generates answers."""
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--max-tokens", type=int, default=500, help="of an answer, where the prompt says nothing else")
+    parser.add_argument("--max-tokens", type=int, default=500, help="of an answer, where the prompt sets none")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 for the same text every time")
     parser.add_argument("--top-p", type=float, default=0.9)
     parser.add_argument("--seed", type=int, default=0)
 
 
 def session(arguments: argparse.Namespace) -> Session:
-    """Return the session with the model that is asked for; loads it unless this process holds it already."""
-    model = Model(arguments.backend, arguments.model, arguments.projector, arguments.device, arguments.threads)
-    return resident.get((model, arguments.identity.read_bytes()), lambda: Session(model.load()))
+    """Return a session with the model, which is loaded unless it is cached."""
+    model = Model(arguments.backend, tuple(arguments.model), arguments.device, arguments.threads)
+    return cache.get((model, arguments.identity.read_bytes()), lambda: Session(model.load()))
 
 
 def decoding(arguments: argparse.Namespace, max_tokens: int | None) -> Decoding:
-    """Return how an answer is drawn; greedy decoding knows neither top_p nor seed."""
+    """Return how an answer is generated; greedy decoding has neither top_p nor seed."""
     longest = max_tokens or arguments.max_tokens
     if arguments.temperature == 0:
         return Decoding(longest)
@@ -57,7 +68,7 @@ def decoding(arguments: argparse.Namespace, max_tokens: int | None) -> Decoding:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Ask, write the text and its record; then, in a process that lives on, ask what else is due."""
+    """Ask, write the text and its record; in the model server, then answer the other prompts that are due."""
     every = prompts.load(arguments.prompts)
     if arguments.prompt not in every:
         raise MirflowError(f"{arguments.prompts}: no prompt {arguments.prompt!r}")
@@ -70,24 +81,24 @@ def run(arguments: argparse.Namespace) -> None:
     status = arguments.full_mix.stat()
     key = (str(arguments.full_mix.resolve()), status.st_size, status.st_mtime_ns)
     track = Track(str(arguments.full_mix), key, lambda: audio.read(arguments.full_mix))
-    most_tokens = max(prompt.max_tokens or arguments.max_tokens for prompt in every.values())
-    desk = session(arguments)
+    answer_tokens = max(prompt.max_tokens or arguments.max_tokens for prompt in every.values())
+    loaded = session(arguments)
     asked = question(every[arguments.prompt])
-    result = desk.describe(track, asked, most_tokens)
+    result = loaded.describe(track, asked, answer_tokens)
     text = result.pop("text")
     artifacts.write_bytes(arguments.output, f"{text}\n".encode() if text else b"")
     artifacts.write_json(arguments.record, {"asked": asked.asked(), **result})
     sys.stderr.flush()
-    if resident.stays:
+    if cache.keeps:
         for name, prompt in every.items():
             record = arguments.record.with_name(f"{name}.json")
             if name != arguments.prompt and due(record, question(prompt)):
-                desk.describe_ahead(track, question(prompt), most_tokens)
+                loaded.describe_ahead(track, question(prompt), answer_tokens)
 
 
 def due(record: Path, question: Question) -> bool:
-    """Whether a text is still to be made, or was made from another question."""
+    """Return whether a text is missing, or answers another question."""
     try:
-        return artifacts.read_json(record)["asked"] != artifacts.plain(question.asked())
+        return artifacts.read_json(record)["asked"] != artifacts.to_json_values(question.asked())
     except (FileNotFoundError, KeyError, MirflowError):
         return True

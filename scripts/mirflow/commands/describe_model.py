@@ -1,10 +1,10 @@
-"""Which files a model consists of: their sizes and hashes, for the provenance of every text that it makes."""
+"""Note the files of a model, with their sizes and hashes, for the provenance of every text that it makes."""
 
 import argparse
 
-from mirflow import artifacts
+from mirflow.core import artifacts
+from mirflow.core.errors import MirflowError
 from mirflow.describe import backends
-from mirflow.errors import MirflowError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -17,5 +17,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Hash them."""
     if not arguments.files:
-        raise MirflowError("describe.backend is none: no model is there that could describe anything")
+        raise MirflowError("describe.backend is none: there is no model to describe with")
     artifacts.write_json(arguments.output, backends.identity(arguments.name, arguments.files))

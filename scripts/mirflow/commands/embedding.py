@@ -1,22 +1,28 @@
-"""Let a network of config/models.yaml hear the full mix, and keep what it says of each patch."""
+"""Run a network of config/models.yaml over the full mix, and keep its output for each patch."""
 
 import argparse
 from pathlib import Path
 
-from mirflow import audio, networks
+from mirflow.core import audio
+from mirflow.labels import embedding
+from mirflow.models import catalogue, loading
 
-OWN_PROCESS = True  # TensorFlow hangs in a fork of a process with threads of its
+OWN_PROCESS = True  # TensorFlow hangs in a fork of a process that has started its threads
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("network", help="name of a model in config/models.yaml")
     parser.add_argument("full_mix", type=Path)
+    parser.add_argument("--model", nargs="*", type=Path, metavar="FILE", help="its files; default: the models' folder")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
     parser.add_argument("-o", "--output", type=Path, required=True, help="an .npz file")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Read, hear, write."""
+    """Read, load, run, write."""
     mix = audio.read(arguments.full_mix)
-    networks.hear(arguments.network, mix, gpu=arguments.device == "gpu").save(arguments.output)
+    name = arguments.network
+    files = arguments.model or catalogue.path(name)
+    loaded = loading.load(embedding.load, files, arguments.device, [name], name=name)
+    embedding.embed(mix, loaded.value, loaded.files).save(arguments.output)

@@ -5,7 +5,9 @@ import math
 import os
 from pathlib import Path
 
-from mirflow import artifacts, full_mix, settings
+from mirflow.core import artifacts
+from mirflow.library import full_mix
+from mirflow.workflow import settings
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

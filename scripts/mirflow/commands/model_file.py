@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mirflow import models
+from mirflow.models import catalogue, download
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -14,4 +14,4 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Fetch, check."""
-    models.download(models.file(arguments.name), arguments.output)
+    download.fetch(catalogue.file(arguments.name), arguments.output)

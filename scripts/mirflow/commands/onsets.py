@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mirflow import artifacts, audio
+from mirflow.core import artifacts, audio
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

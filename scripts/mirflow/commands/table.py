@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from mirflow import artifacts, table
+from mirflow.core import artifacts
+from mirflow.workflow import feature_table
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +17,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Print, or write."""
     if arguments.into:
-        artifacts.write_bytes(arguments.into, table.insert(arguments.into.read_text()).encode())
+        artifacts.write_bytes(arguments.into, feature_table.insert(arguments.into.read_text()).encode())
     else:
-        print(table.markdown())
+        print(feature_table.markdown())

@@ -1,9 +1,9 @@
-"""The fragment of a track's texts: each under its key, where they contradict the measurement, how they were made."""
+"""Gather the texts of a track into one fragment, with their contradictions to the measurements and their provenance."""
 
 import argparse
 from pathlib import Path
 
-from mirflow import artifacts
+from mirflow.core import artifacts
 from mirflow.describe import fragment
 
 

@@ -1,4 +1,4 @@
-"""Which backends there are, and which files a model consists of."""
+"""The backends that run a describing model, and the files of a model."""
 
 import difflib
 import os
@@ -8,27 +8,25 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from mirflow import models
-from mirflow.describe.answer import Backend
-from mirflow.errors import MirflowError
+from mirflow.core.errors import MirflowError
+from mirflow.describe.generation import Backend
+from mirflow.models import catalogue, download
 
 
 @dataclass(frozen=True)
 class Model:
-    """Which model, and how it runs.
+    """Which model to load, and how to run it.
 
     Attributes
     ----------
-    backend : a name out of `BACKENDS`
-    path : a GGUF file, or a folder for transformers
-    projector : the GGUF file that goes with it
-    device : auto or cpu
-    threads : of the CPU
+    backend : one of `BACKENDS`
+    files : for gguf the model and its projector, for gguf_text the model, for transformers all files of the folder
+    device : "auto" or "cpu"
+    threads : CPU threads
     """
 
     backend: str
-    path: str
-    projector: str = ""
+    files: tuple[str, ...]
     device: str = "auto"
     threads: int = 1
 
@@ -40,19 +38,19 @@ class Model:
 def _gguf(model: Model) -> Backend:
     from mirflow.describe.gguf import Gguf
 
-    return Gguf(model.path, model.projector, model.device, model.threads)
+    return Gguf(*model.files, model.device, model.threads)
 
 
 def _gguf_text(model: Model) -> Backend:
     from mirflow.describe.gguf import Text
 
-    return Text(model.path, model.device, model.threads)
+    return Text(*model.files, model.device, model.threads)
 
 
 def _transformers(model: Model) -> Backend:
     from mirflow.describe.transformers_backend import Transformers
 
-    return Transformers(model.path, model.device, model.threads)
+    return Transformers(Path(model.files[0]).parent, model.device, model.threads)
 
 
 BACKENDS: dict[str, Callable[[Model], Backend]] = {
@@ -62,31 +60,31 @@ BACKENDS: dict[str, Callable[[Model], Backend]] = {
 }
 
 
-CHECKPOINT = (".safetensors", ".json", ".jinja", ".txt", ".model")  # suffixes of what a checkpoint's folder is read for
+CHECKPOINT = (".safetensors", ".json", ".jinja", ".txt", ".model")  # suffixes of the files that belong to a checkpoint
 
 
 def locate(chosen: str, setting: str) -> list[str]:
-    """Return the files that a setting names: those of an entry of config/models.yaml, or the path that it is.
+    """Return the files that the value of a setting stands for: those of an entry of config/models.yaml, or one path.
 
     Raises
     ------
-    MirflowError : when it is neither; names the setting
+    MirflowError : the value is neither an entry nor a path; names the setting
     """
     if not chosen:
         return []
-    if chosen in models.entries():
-        return models.path(chosen)
+    if chosen in catalogue.entries():
+        return catalogue.path(chosen)
     if os.sep not in chosen and not Path(chosen).suffix:
-        near = difflib.get_close_matches(chosen, models.entries(), n=1)
+        near = difflib.get_close_matches(chosen, catalogue.entries(), n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
-        raise MirflowError(f"{setting}: {chosen!r} is no path, and no model in config/models.yaml{hint}")
+        raise MirflowError(f"{setting}: {chosen!r} is neither a path nor a model in config/models.yaml{hint}")
     return [str(Path(chosen).expanduser())]
 
 
 def pair(chosen: str, projector: str) -> tuple[str, str]:
-    """Return a model and its projector ("" when it has none), from the settings ``describe.model`` and ``.projector``.
+    """Return a model and its projector ("" without one), from the settings ``describe.model`` and ``.projector``.
 
-    An entry of config/models.yaml lists the model first, then the projector; the setting goes before it.
+    An entry of config/models.yaml lists the model first, then the projector; the setting takes precedence.
     """
     found = locate(chosen, "describe.model")
     other = locate(projector, "describe.projector") or found[1:]
@@ -94,40 +92,40 @@ def pair(chosen: str, projector: str) -> tuple[str, str]:
 
 
 def files(backend: str, path: str, projector: str) -> list[Path]:
-    """Return the files that a model consists of.
+    """Return all files of a model.
 
     Raises
     ------
-    MirflowError : when one is not named or not there; names the setting
+    MirflowError : a setting is missing, or its folder holds no model; names the setting
     """
     if backend == "none":
         return []
     if not path:
-        raise MirflowError(f"describe.model: the backend {backend} needs it; see the README for where to get one")
+        raise MirflowError(f"describe.model: the backend {backend} needs it; the README says where to get one")
     model = Path(path)
     if backend == "transformers":
         found = sorted(file for file in model.glob("*") if file.suffix in CHECKPOINT)
         if not (model / "config.json").is_file():
-            raise MirflowError(f"describe.model: {model} is no folder with a model in it (config.json is not there)")
+            raise MirflowError(f"describe.model: {model} is not a folder with a model in it (it has no config.json)")
         return found
     if not projector:
-        raise MirflowError("describe.projector: the backend gguf needs it, the file with mmproj in its name")
+        raise MirflowError("describe.projector: the backend gguf needs it: the file with mmproj in its name")
     return [model, Path(projector)]
 
 
 def identity(name: str, paths: list[str | PathLike]) -> dict[str, Any]:
-    """Return which model it is: ``name``, and ``files``: file name → bytes and sha256, in the order given.
+    """Return what identifies a model: ``name``, and ``files``: file name → bytes and sha256, in the order given.
 
     Raises
     ------
-    MirflowError : when a file cannot be read, or is not the one that config/models.yaml describes
+    MirflowError : a file cannot be read, or has another hash than config/models.yaml says
     """
-    catalogue = {models.folder() / file.name: file for file in models.files()}
+    described = {catalogue.folder() / file.name: file for file in catalogue.files()}
     found: dict[str, dict] = {}
     for path in map(Path, paths):
         try:
-            known = catalogue.get(path)
-            digest = models.verify(known, path) if known else models.sha256(path)
+            known = described.get(path)
+            digest = download.verify(known, path) if known else download.sha256(path)
             found[path.name] = {"bytes": path.stat().st_size, "sha256": digest}
         except OSError as error:
             raise MirflowError(f"{path}: cannot be read ({error.strerror})") from error

@@ -1,8 +1,8 @@
-"""Where a text names a tempo or a key, does that agree with what was measured?
+"""Conflicts: texts that name another tempo or key than the measured one.
 
-A text that describes another tempo or key than the music has was imagined: users keep such texts out of training.
-Only plain contradictions count. Half and double tempo are the same beat counted differently (the second accuracy of the
-MIREX tempo tasks), a relative key has the same notes, and a text that names several is right when one of them is.
+Such a text describes music that the model has made up; users keep it out of training. Only clear contradictions count.
+Half and double tempo are the same beat counted differently (accuracy 2 of the MIREX tempo tasks), a relative key has
+the same notes, and where a text names several tempos or keys, one that agrees is enough.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 TEMPO_TOLERANCE = 0.04  # of the MIREX tempo tasks
 TEMPO_LEVELS = (1 / 3, 1 / 2, 1, 2, 3)
-CLEAR_KEY = 0.7  # tonic_strength below: the measured key is no better than a guess, and contradicts nothing
+CLEAR_KEY = 0.7  # below this tonic_strength the measured key is little more than a guess, and no text contradicts it
 NOTES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 SIGNS = {"#": 1, "sharp": 1, "b": -1, "flat": -1, "": 0}
 NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
@@ -32,7 +32,7 @@ _KEY = re.compile(
 
 
 def tempos(text: str) -> list[tuple[float, float]]:
-    """Return the tempos that a text (normalised) names: from, to, in beats per minute."""
+    """Return the tempos that a text (normalised) names, each as a range (low, high) in beats per minute."""
     found = []
     for match in _TEMPO.finditer(text):
         numbers = [float(number) for number in match.groups() if number]
@@ -41,7 +41,7 @@ def tempos(text: str) -> list[tuple[float, float]]:
 
 
 def keys(text: str) -> list[tuple[int, str]]:
-    """Return the keys that a text (normalised) names: tonic (C = 0), "major" or "minor". Chords do not count."""
+    """Return the keys that a text (normalised) names: tonic (C = 0) and "major" or "minor". Chords do not count."""
     return [
         ((NOTES[letter] + SIGNS[sign.lower()]) % 12, "major" if mode.lower().startswith("maj") else "minor")
         for letter, sign, mode in (match.groups("") for match in _KEY.finditer(text))
@@ -49,7 +49,7 @@ def keys(text: str) -> list[tuple[int, str]]:
 
 
 def find(text: str, measured: Mapping) -> list[str]:
-    """Say where a text contradicts what was measured.
+    """Return where a text contradicts what was measured.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def find(text: str, measured: Mapping) -> list[str]:
 
     Returns
     -------
-    a sentence for each contradiction, tempo first; empty when there is none
+    a sentence for each contradiction, tempo first; empty without any
     """
     found = []
     bpm, named = measured.get("bpm"), tempos(text)
@@ -75,7 +75,7 @@ def find(text: str, measured: Mapping) -> list[str]:
 
 
 def comparable(measured: Mapping) -> bool:
-    """Whether anything was measured that a text could contradict."""
+    """Return whether anything was measured that a text could contradict."""
     return measured.get("bpm") is not None or (measured.get("tonic_strength") or 0) >= CLEAR_KEY
 
 

@@ -4,20 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mirflow.core.errors import MirflowError
+from mirflow.core.feature import PROVENANCE
 from mirflow.describe import conflicts
 from mirflow.describe.prompts import KEY
-from mirflow.errors import MirflowError
-from mirflow.info import PROVENANCE
 
 NAME = "music_flamingo"
 VERSION = 1  # raise it when conflicts or the keys change
-COMMON = (
-    "backend",
-    "backend_version",
-    "heard_seconds",
-    "cut_off_seconds",
-    "reason",
-)  # the same for all texts of a track
+# What is the same for all texts of a track.
+COMMON = ("backend", "backend_version", "heard_seconds", "cut_off_seconds", "reason")
 
 
 def assemble(
@@ -31,18 +26,17 @@ def assemble(
 
     Parameters
     ----------
-    texts : name → text, "" where there is none
-    records : name → how it came about
+    texts : name → text, "" for a silent track
+    records : name → how the text was made
     model : its ``name``, and ``files``: name → bytes and sha256
-    measured : what the texts are compared with (see `conflicts.find`); None compares nothing
-    tokenizer : T5's tokenizer.json; with it the tokens of each text are counted
+    measured : what the texts are compared with (see `conflicts.find`); None: they are not compared
+    tokenizer : T5's tokenizer.json, to count the tokens of each text; None: they are not counted
 
     Returns
     -------
     ``music_flamingo_<name>`` : the text, None for a silent track
     ``music_flamingo_model`` : its name
-    ``music_flamingo_conflicts`` : name → contradictions, only for texts that have any; None when there was nothing
-        to compare with
+    ``music_flamingo_conflicts`` : name → contradictions, for texts that have any; None where nothing can be compared
     """
     content: dict[str, Any] = {KEY + name: text or None for name, text in texts.items()}
     content[f"{KEY}model"] = model["name"]
@@ -71,17 +65,17 @@ def _hashes(model: Mapping) -> dict[str, str]:
 
 def _how(record: Mapping) -> dict[str, Any]:
     how = {"question": record["asked"]["words"]}
-    if "heard_seconds" not in record:  # made from the other texts, by another model
+    if "heard_seconds" not in record:  # made from the other texts by another model
         how["model"] = _hashes(record["asked"]["model"])
     return how | {key: record[key] for key in ("decoding", "tokens", "finished", "retried") if key in record}
 
 
 def t5_tokens(tokenizer: Path, texts: Mapping[str, str]) -> dict[str, int]:
-    """Count the tokens of each text, the final one included: name → number.
+    """Count the tokens of each text, including the one that ends it: name → number.
 
     Raises
     ------
-    MirflowError : when the tokenizer cannot be read
+    MirflowError : the tokenizer cannot be read
     """
     try:
         from tokenizers import Tokenizer
@@ -90,5 +84,5 @@ def t5_tokens(tokenizer: Path, texts: Mapping[str, str]) -> dict[str, int]:
     try:
         counter = Tokenizer.from_file(str(tokenizer))
     except Exception as error:  # the package raises bare Exception
-        raise MirflowError(f"{tokenizer}: is no tokenizer.json ({error})") from error
+        raise MirflowError(f"{tokenizer}: is not a tokenizer.json ({error})") from error
     return {name: len(counter.encode(text).ids) for name, text in texts.items()}

@@ -1,8 +1,8 @@
 """Music Flamingo as GGUF files, run by llama.cpp (package llama-cpp-python).
 
-A track is encoded once: the beginning of the conversation and the sound are evaluated, and stay in the context. Each
-question is evaluated behind them, and removed again after its answer. What is computed for a question does not depend
-on the questions before it, so the texts are those of separate runs.
+A track is encoded once: the beginning of the conversation and the audio are evaluated, and stay in the context. Each
+question is evaluated after them, and removed again after its answer. The answer to a question does not depend on the
+questions before it, so the texts are those of separate runs.
 """
 
 import contextlib
@@ -15,35 +15,36 @@ from pathlib import Path
 
 import numpy as np
 
-from mirflow.describe.answer import QUESTION_TOKENS, Decoding, Raw
-from mirflow.describe.sound import RATE, WINDOW, WINDOW_TOKENS
-from mirflow.errors import MirflowError
+from mirflow.core.errors import MirflowError
+from mirflow.describe.audio_input import RATE, WINDOW, WINDOW_TOKENS
+from mirflow.describe.generation import QUESTION_TOKENS, Decoding, Raw
 
 PACKAGE = "llama-cpp-python"
-MOST_SECONDS = 600.0  # what the model was trained on
-BATCH = 768  # tokens that are evaluated at once: a whole window
-CONTEXT_STEP = 1024  # tokens; contexts are multiples, so that few tracks need a new one
-FADE = 240  # samples, 15 ms: a track that ends closer than this to the end of a window gets one more, silent window
-FLASH_ATTENTION_OFF = 0  # on, results depend on the number of threads
-CHAT = (  # where a file brings no format of its own: that of Qwen2
+MAX_SECONDS = 600.0  # the longest audio that the model was trained on
+BATCH = 768  # tokens that are evaluated at once, enough for a whole window
+CONTEXT_STEP = 1024  # tokens; the context's size is a multiple, so that few tracks need a new one
+FADE = 240  # samples, 15 ms: where audio ends closer than this to the end of a window, llama.cpp adds a silent window
+FLASH_ATTENTION_OFF = 0  # with flash attention, results depend on the number of threads
+CHAT = (  # for files without a chat format of their own: that of Qwen2
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
     "{{ '<|im_start|>assistant\n' }}"
 )
 SYSTEM = "You are a helpful assistant."
 ERROR_LEVEL = 4  # of ggml's log
-LOGGED = 20  # last lines kept
+LOGGED = 20  # lines of the log that are kept
 
 _log: deque[str] = deque(maxlen=LOGGED)
 
 
 def _library():
-    """Import llama_cpp and its multimodal part, with their log caught.
+    """Import llama_cpp and its multimodal part, and collect their log.
 
     Raises
     ------
-    MirflowError : when the package is not installed or does not load
+    MirflowError : the package is not installed, or cannot be loaded
     """
-    # Idle threads of OpenMP spin; on a busy machine that costs more than the work. Read when the library is loaded.
+    # Idle OpenMP threads would keep cores busy, which on a busy machine costs more than the work. The library reads
+    # this variable when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         import llama_cpp
@@ -51,7 +52,7 @@ def _library():
     except (ImportError, OSError, RuntimeError) as error:
         raise MirflowError(f"describe.backend gguf needs the package {PACKAGE} (envs/flamingo.txt): {error}") from error
     if not hasattr(_library, "callback"):
-        _library.callback = llama_cpp.llama_log_callback(_caught)  # kept: C holds no reference
+        _library.callback = llama_cpp.llama_log_callback(_caught)  # a reference must stay, since C holds none
         llama_cpp.llama_log_set(_library.callback, ctypes.c_void_p(0))
         mtmd_cpp.mtmd_helper_log_set(_library.callback, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
@@ -63,42 +64,43 @@ def _caught(level: int, text: bytes, _: object) -> None:
         _log.append(" ".join(text.decode(errors="replace").split()))
 
 
-def _said() -> str:
-    """Return what llama.cpp logged as errors since the last call, in short."""
+def _errors() -> str:
+    """Return the first errors that llama.cpp has logged since the last call."""
     lines = [line for line in _log if line]
     _log.clear()
     return "; ".join(lines[:3]) or "no reason given"
 
 
-def _readable(path: Path, what: str) -> None:
+def _check_readable(path: Path, what: str) -> None:
+    """Raise MirflowError, naming the file, unless it can be read and is a GGUF file."""
     try:
         with path.open("rb") as file:
             magic = file.read(4)
     except OSError as error:
         raise MirflowError(f"{path}: the {what} cannot be read ({error.strerror})") from error
     if magic != b"GGUF":
-        raise MirflowError(f"{path}: the {what} is no GGUF file")
+        raise MirflowError(f"{path}: the {what} is not a GGUF file")
 
 
 class Text:
-    """A GGUF language model and its context."""
+    """A GGUF language model, which answers questions without audio."""
 
     def __init__(self, model: str | os.PathLike, device: str = "auto", threads: int = 1) -> None:
         self.cpp, self.mtmd = _library()
         self.name, self.version = PACKAGE, importlib.metadata.version(PACKAGE)
         self.path, self.threads, self.gpu = Path(model), threads, device != "cpu"
         self.context = None
-        _readable(self.path, "model")
+        _check_readable(self.path, "model")
         _log.clear()
         parameters = self.cpp.llama_model_default_params()
         parameters.n_gpu_layers = -1 if self.gpu else 0
         self.model = self.cpp.llama_model_load_from_file(os.fsencode(self.path), parameters)
         if not self.model:
-            said = _said()
-            swapped = " (are model and projector swapped?)" if "clip" in said.lower() else ""
-            raise MirflowError(f"{self.path}: cannot be loaded as a model{swapped}: {said}")
+            reason = _errors()
+            swapped = " (are model and projector swapped?)" if "clip" in reason.lower() else ""
+            raise MirflowError(f"{self.path}: cannot be loaded as a model{swapped}: {reason}")
         self.vocabulary = self.cpp.llama_model_get_vocab(self.model)
-        self.most_tokens = self.cpp.llama_model_n_ctx_train(self.model)
+        self.context_size = self.cpp.llama_model_n_ctx_train(self.model)
 
     def close(self) -> None:
         """Free everything."""
@@ -110,14 +112,14 @@ class Text:
             self.model = None
 
     def reserve(self, tokens: int) -> None:
-        """Have an empty context for at least so many tokens.
+        """Empty the context, and make it large enough for so many tokens.
 
         Raises
         ------
-        MirflowError : when the model was not made for so many, or memory is short
+        MirflowError : the model does not support so many, or there is too little memory
         """
-        if tokens > self.most_tokens:
-            raise MirflowError(f"{self.path}: {tokens} tokens are needed, its context has {self.most_tokens}")
+        if tokens > self.context_size:
+            raise MirflowError(f"{self.path}: {tokens} tokens are needed, its context has {self.context_size}")
         if self.context and self.cpp.llama_n_ctx(self.context) >= tokens:
             self.cpp.llama_memory_clear(self.cpp.llama_get_memory(self.context), True)
             return
@@ -132,10 +134,10 @@ class Text:
         _log.clear()
         self.context = self.cpp.llama_init_from_model(self.model, parameters)
         if not self.context:
-            raise MirflowError(f"{self.path}: no memory for a context of {parameters.n_ctx} tokens: {_said()}")
+            raise MirflowError(f"{self.path}: no memory for a context of {parameters.n_ctx} tokens: {_errors()}")
 
     def tokens(self, text: str, special: bool) -> list[int]:
-        """Return the tokens of a text; names of control tokens in it count as such only if `special`."""
+        """Return the tokens of a text; only with `special`, names of control tokens in it become these tokens."""
         data = text.encode()
         room = len(data) + 8
         ids = (self.cpp.llama_token * room)()
@@ -145,7 +147,7 @@ class Text:
         return list(ids[:count])
 
     def chat(self, content: str) -> str:
-        """Return a user's message in the model's own format, ready to be answered."""
+        """Return a user's message in the model's chat format, up to where the answer begins."""
         from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
         own = self.cpp.llama_model_chat_template(self.model, None)
@@ -155,18 +157,18 @@ class Text:
         return Jinja2ChatFormatter(own.decode() if own else CHAT, eos_token="", bos_token="")(messages=messages).prompt
 
     def evaluate(self, tokens: list[int]) -> None:
-        """Evaluate tokens behind what the context holds."""
+        """Evaluate tokens after those that the context holds."""
         for start in range(0, len(tokens), BATCH):
             part = tokens[start : start + BATCH]
             ids = (self.cpp.llama_token * len(part))(*part)
             status = self.cpp.llama_decode(self.context, self.cpp.llama_batch_get_one(ids, len(part)))
             if status:
                 size = self.cpp.llama_n_ctx(self.context)
-                reason = f"its context of {size} tokens is full" if status == 1 else f"status {status}: {_said()}"
+                reason = f"its context of {size} tokens is full" if status == 1 else f"status {status}: {_errors()}"
                 raise MirflowError(f"{self.path}: evaluation failed, {reason}")
 
     def generate(self, decoding: Decoding) -> Raw:
-        """Continue what was evaluated last."""
+        """Generate an answer to what was evaluated last."""
         sampler = self.cpp.llama_sampler_chain_init(self.cpp.llama_sampler_chain_default_params())
         if decoding.temperature > 0:
             self.cpp.llama_sampler_chain_add(sampler, self.cpp.llama_sampler_init_top_p(decoding.top_p, 1))
@@ -174,21 +176,20 @@ class Text:
             self.cpp.llama_sampler_chain_add(sampler, self.cpp.llama_sampler_init_dist(decoding.seed))
         else:
             self.cpp.llama_sampler_chain_add(sampler, self.cpp.llama_sampler_init_greedy())
-        said, finished = bytearray(), False
-        count = 0
+        text, finished, count = bytearray(), False, 0
         try:
             while count < decoding.max_tokens:
                 token = self.cpp.llama_sampler_sample(sampler, self.context, -1)
                 if self.cpp.llama_vocab_is_eog(self.vocabulary, token):
                     finished = True
                     break
-                said += self._piece(token)
+                text += self._piece(token)
                 count += 1
                 if count < decoding.max_tokens:
                     self.evaluate([token])
         finally:
             self.cpp.llama_sampler_free(sampler)
-        return Raw(said.decode(errors="replace"), count, finished)
+        return Raw(text.decode(errors="replace"), count, finished)
 
     def _piece(self, token: int) -> bytes:
         buffer = ctypes.create_string_buffer(256)
@@ -199,7 +200,7 @@ class Text:
         return buffer.raw[:count]
 
     def answer(self, question: str, decoding: Decoding) -> Raw:
-        """Answer a question that needs no sound."""
+        """Answer a question that needs no audio."""
         head, tail = self.chat("\0").split("\0", 1)
         tokens = self.tokens(head, True) + self.tokens(question, False) + self.tokens(tail, True)
         self.reserve(len(tokens) + decoding.max_tokens)
@@ -208,13 +209,13 @@ class Text:
 
 
 class Gguf(Text):
-    """Music Flamingo: a language model with a projector that lets it hear."""
+    """Music Flamingo: a language model with an audio encoder, whose output a projector turns into tokens."""
 
     def __init__(
         self, model: str | os.PathLike, projector: str | os.PathLike, device: str = "auto", threads: int = 1
     ) -> None:
-        self.projector, self.sight = Path(projector), None
-        _readable(self.projector, "projector")
+        self.projector, self.encoder = Path(projector), None
+        _check_readable(self.projector, "projector")
         super().__init__(model, device, threads)
         self.encodings = 0
         parameters = self.mtmd.mtmd_context_params_default()
@@ -224,39 +225,39 @@ class Gguf(Text):
         parameters.flash_attn_type = FLASH_ATTENTION_OFF
         parameters.warmup = False
         _log.clear()
-        self.sight = self.mtmd.mtmd_init_from_file(os.fsencode(self.projector), self.model, parameters)
-        if not self.sight:
-            said = _said()
+        self.encoder = self.mtmd.mtmd_init_from_file(os.fsencode(self.projector), self.model, parameters)
+        if not self.encoder:
+            reason = _errors()
             self.close()
-            raise MirflowError(f"{self.projector}: is no projector of {self.path}: {said}")
-        if not self.mtmd.mtmd_support_audio(self.sight):
+            raise MirflowError(f"{self.projector}: is not a projector of {self.path}: {reason}")
+        if not self.mtmd.mtmd_support_audio(self.encoder):
             self.close()
-            raise MirflowError(f"{self.projector}: this projector sees pictures, it does not hear")
+            raise MirflowError(f"{self.projector}: this projector is for pictures, not for audio")
         self.marker = self.mtmd.mtmd_default_marker().decode()
-        # The model's own chat format puts the question behind the sound, with nothing between.
+        # The question must come right after the audio in the model's chat format.
         head, _, rest = self.chat(self.marker + "\0").partition(self.marker)
         between, _, self.tail = rest.partition("\0")
         if between or not self.tail:
             self.close()
-            raise MirflowError(f"{self.path}: its chat format does not put the question behind the sound")
+            raise MirflowError(f"{self.path}: its chat format does not put the question right after the audio")
         self.head = head + self.marker
-        self.prefix = 0  # tokens of the sound and what is before it
-        windows = int((self.most_tokens - QUESTION_TOKENS) // WINDOW_TOKENS)
-        self.most_seconds = max(WINDOW, min(MOST_SECONDS * RATE, windows * WINDOW)) / RATE
+        self.prefix = 0  # tokens of the audio and of what comes before it
+        windows = int((self.context_size - QUESTION_TOKENS) // WINDOW_TOKENS)
+        self.max_seconds = max(WINDOW, min(MAX_SECONDS * RATE, windows * WINDOW)) / RATE
 
     def close(self) -> None:
         """Free everything."""
-        if self.sight:
-            self.mtmd.mtmd_free(self.sight)
-            self.sight = None
+        if self.encoder:
+            self.mtmd.mtmd_free(self.encoder)
+            self.encoder = None
         super().close()
 
-    def hear(self, samples: np.ndarray, answer_tokens: int) -> None:
+    def encode(self, samples: np.ndarray, answer_tokens: int) -> None:
         """Encode a track: float32 [n] at 16 kHz, at least a second.
 
         Raises
         ------
-        MirflowError : when the context is too small for it, or the sound cannot be encoded
+        MirflowError : the context is too small for it, or the audio cannot be encoded
         """
         self.prefix = 0
         beyond = len(samples) % WINDOW or WINDOW
@@ -275,17 +276,17 @@ class Gguf(Text):
             text = mtmd.mtmd_input_text(text=head, text_len=len(head), add_special=False, parse_special=True)
             bitmaps = (mtmd.mtmd_bitmap_p_ctypes * 1)(bitmap)
             _log.clear()
-            if mtmd.mtmd_tokenize(self.sight, chunks, ctypes.byref(text), bitmaps, 1):
-                raise MirflowError(f"{self.projector}: the sound cannot be prepared: {_said()}")
+            if mtmd.mtmd_tokenize(self.encoder, chunks, ctypes.byref(text), bitmaps, 1):
+                raise MirflowError(f"{self.projector}: the audio cannot be prepared: {_errors()}")
             needed = mtmd.mtmd_helper_get_n_tokens(chunks)
             self.reserve(needed + QUESTION_TOKENS + answer_tokens)
             past = self.cpp.llama_pos(0)
             status = mtmd.mtmd_helper_eval_chunks(
-                self.sight, self.context, chunks, 0, 0, BATCH, False, ctypes.byref(past)
+                self.encoder, self.context, chunks, 0, 0, BATCH, False, ctypes.byref(past)
             )
             if status:
                 size = self.cpp.llama_n_ctx(self.context)
-                raise MirflowError(f"{self.path}: the sound cannot be encoded ({needed} of {size} tokens): {_said()}")
+                raise MirflowError(f"{self.path}: the audio cannot be encoded ({needed} of {size} tokens): {_errors()}")
             self.encodings += sum(
                 mtmd.mtmd_input_chunk_get_type(mtmd.mtmd_input_chunks_get(chunks, index)) == AUDIO_CHUNK
                 for index in range(mtmd.mtmd_input_chunks_size(chunks))
@@ -293,14 +294,14 @@ class Gguf(Text):
             self.prefix = past.value
 
     def answer(self, question: str, decoding: Decoding) -> Raw:
-        """Answer a question about the track that was heard last."""
+        """Answer a question about the track that was encoded last."""
         if not self.prefix:
-            raise RuntimeError("nothing was heard yet")
+            raise RuntimeError("no track is encoded")
         tokens = self.tokens(question, False) + self.tokens(self.tail, True)
         needed = self.prefix + len(tokens) + decoding.max_tokens
         size = self.cpp.llama_n_ctx(self.context)
         if needed > size:
-            raise MirflowError(f"{self.path}: sound, question and answer need {needed} tokens, the context has {size}")
+            raise MirflowError(f"{self.path}: audio, question and answer need {needed} tokens, the context has {size}")
         self.cpp.llama_memory_seq_rm(self.cpp.llama_get_memory(self.context), 0, self.prefix, -1)
         self.evaluate(tokens)
         return self.generate(decoding)

@@ -1,4 +1,4 @@
-"""What the model is asked: the entries of config/prompts.yaml, and the measured facts that they may mention."""
+"""Prompts: the questions in config/prompts.yaml, and the measurements that they may mention."""
 
 import hashlib
 import json
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-from mirflow import artifacts
-from mirflow.errors import MirflowError
+from mirflow.core import artifacts
+from mirflow.core.errors import MirflowError
 
-KEY = "music_flamingo_"  # what the keys in .INFO begin with
-RESERVED = ("model", "conflicts")  # keys of .INFO that are no texts
+KEY = "music_flamingo_"  # prefix of the keys in .INFO
+RESERVED = ("model", "conflicts")  # keys of .INFO that do not hold texts
 NAME = re.compile(r"[a-z][a-z0-9_]*")
-MOST_TOKENS = 8192  # of an answer
+MAX_TOKENS = 8192  # of an answer
 NOTES = ("C", "C sharp", "D", "E flat", "E", "F", "F sharp", "G", "A flat", "A", "B flat", "B")
 SHOWN_GENRES = 5
 
@@ -26,9 +26,9 @@ class Prompt:
 
     Attributes
     ----------
-    name : of the text that answers it
+    name : also that of its answer, a text
     words : the question, with placeholders
-    max_tokens : the longest answer; None means the setting
+    max_tokens : the longest answer; None: as the settings say
     """
 
     name: str
@@ -37,7 +37,7 @@ class Prompt:
 
     @property
     def placeholders(self) -> tuple[str, ...]:
-        """The names in braces, each once, in their order."""
+        """The names in braces, each once, in the order of the question."""
         return tuple(dict.fromkeys(field for _, field, _, _ in string.Formatter().parse(self.words) if field))
 
     def fill(self, values: Mapping[str, str]) -> str:
@@ -46,7 +46,7 @@ class Prompt:
 
     @property
     def identity(self) -> str:
-        """A hash of everything that decides what is asked."""
+        """A hash of the question and its limit."""
         return hashlib.sha256(json.dumps([self.words, self.max_tokens]).encode()).hexdigest()[:16]
 
 
@@ -55,7 +55,7 @@ def load(path: str | PathLike, section: str = "describe") -> dict[str, Prompt]:
 
     Raises
     ------
-    MirflowError : when the file cannot be read or an entry is not what it should be; names the file and the entry
+    MirflowError : the file cannot be read, or an entry is not valid; names the file and the entry
     """
     import yaml
 
@@ -69,14 +69,16 @@ def load(path: str | PathLike, section: str = "describe") -> dict[str, Prompt]:
         raise MirflowError(f"{path}: the sections describe and condense are expected, and no others")
     entries = content.get(section) or {}
     if not isinstance(entries, dict):
-        raise MirflowError(f"{path}: {section} must hold entries, each a name with its words")
+        raise MirflowError(f"{path}: {section} must hold entries, each with a name and its words")
     described = content.get("describe") or {}
     known = tuple(HINTS) if section == "describe" else ("texts", *described)
     found = {}
     for name, entry in entries.items():
         where = f"{path}: {section}: {name}"
         if not isinstance(name, str) or not NAME.fullmatch(name) or name in RESERVED:
-            raise MirflowError(f"{where}: a name is of a-z, 0-9 and _, begins with a letter, and is none of {RESERVED}")
+            raise MirflowError(
+                f"{where}: a name has only a-z, 0-9 and _, begins with a letter, and is none of {RESERVED}"
+            )
         if section == "condense" and name in described:
             raise MirflowError(f"{where}: the section describe has a text of this name already")
         found[name] = _prompt(where, name, entry, known)
@@ -84,20 +86,21 @@ def load(path: str | PathLike, section: str = "describe") -> dict[str, Prompt]:
 
 
 def _prompt(where: str, name: str, entry: object, known: tuple[str, ...]) -> Prompt:
+    """Check an entry; return its prompt. `known`: the placeholders that it may use."""
     if not isinstance(entry, dict) or set(entry) - {"words", "max_tokens"}:
         raise MirflowError(f"{where}: words and max_tokens are expected, and nothing else")
     words, max_tokens = entry.get("words"), entry.get("max_tokens")
     if not isinstance(words, str) or not words.strip():
         raise MirflowError(f"{where}: has no words")
-    if max_tokens is not None and (type(max_tokens) is not int or not 1 <= max_tokens <= MOST_TOKENS):
-        raise MirflowError(f"{where}: max_tokens must be a whole number from 1 to {MOST_TOKENS}, got {max_tokens!r}")
+    if max_tokens is not None and (type(max_tokens) is not int or not 1 <= max_tokens <= MAX_TOKENS):
+        raise MirflowError(f"{where}: max_tokens must be a whole number from 1 to {MAX_TOKENS}, got {max_tokens!r}")
     prompt = Prompt(name, words.strip(), max_tokens)
     try:
         unknown = [field for field in prompt.placeholders if not NAME.fullmatch(field) or field not in known]
         prompt.fill(dict.fromkeys(prompt.placeholders, ""))
     except (ValueError, KeyError, IndexError, AttributeError) as error:
         raise MirflowError(
-            f"{where}: the braces in its words are not in order ({error}); {{{{ stands for {{"
+            f"{where}: the braces in its words do not match ({error}); write {{{{ for a plain {{"
         ) from error
     if unknown:
         raise MirflowError(f"{where}: {{{unknown[0]}}} is none of {', '.join(f'{{{name}}}' for name in known)}")
@@ -131,7 +134,7 @@ def _genres(values: Mapping) -> str:
     return "the likeliest genres are " + ", ".join(f"{label} ({share:.2f})" for label, share in ranked)
 
 
-# Placeholder → the keys of .INFO that it is made from, and how it is said.
+# Placeholder → the keys of .INFO that it needs, and the function that puts them into words.
 HINTS: dict[str, tuple[tuple[str, ...], Callable[[Mapping], str]]] = {
     "bpm": (("bpm", "beat_regularity"), _bpm),
     "key": (("tonic", "tonic_scale", "tonic_strength"), _key),
@@ -141,15 +144,15 @@ HINTS: dict[str, tuple[tuple[str, ...], Callable[[Mapping], str]]] = {
 
 
 def owners(prompt: Prompt, features: tuple) -> tuple[str, ...]:
-    """Return which features measure what a prompt mentions.
+    """Return the features that measure what a prompt mentions.
 
     Parameters
     ----------
-    features : declarations (`registry.Feature`) of what is made in this run
+    features : declarations (`mirflow.core.feature.Feature`) of the features of this run
 
     Raises
     ------
-    MirflowError : when nothing that is made measures it
+    MirflowError : no feature of this run measures it
     """
     owner = {field.key: feature.name for feature in features for field in feature.fields}
     for placeholder in prompt.placeholders:
@@ -162,7 +165,7 @@ def owners(prompt: Prompt, features: tuple) -> tuple[str, ...]:
 
 
 def hints(prompt: Prompt, fragments: list[str | PathLike]) -> dict[str, str]:
-    """Say what was measured, for each placeholder of a prompt.
+    """Put the measurements into words: placeholder → text, for each placeholder of a prompt.
 
     Parameters
     ----------
@@ -170,12 +173,12 @@ def hints(prompt: Prompt, fragments: list[str | PathLike]) -> dict[str, str]:
 
     Raises
     ------
-    MirflowError : when a fragment is damaged or a key is in none of them
+    MirflowError : a fragment is damaged, or none of them holds a key that is needed
     """
     values: dict = {}
     for fragment in fragments:
         values |= artifacts.read_json(fragment)
-    said = {}
+    words = {}
     for placeholder in prompt.placeholders:
         keys, say = HINTS[placeholder]
         missing = [key for key in keys if key not in values]
@@ -183,5 +186,5 @@ def hints(prompt: Prompt, fragments: list[str | PathLike]) -> dict[str, str]:
             raise MirflowError(
                 f"prompt {prompt.name}: {{{placeholder}}} needs {missing[0]}, which is in no given fragment"
             )
-        said[placeholder] = say(values)
-    return said
+        words[placeholder] = say(values)
+    return words

@@ -1,7 +1,7 @@
-"""Music Flamingo by Hugging Face's transformers, from a local folder: both checkpoints, the full model in bfloat16.
+"""Music Flamingo in bfloat16, run by Hugging Face's transformers from a local folder; either of its two checkpoints.
 
-A track is encoded once: the beginning of the conversation and the sound fill a cache of keys and values. Each question
-continues from that cache, and is cropped off it again after its answer.
+A track is encoded once: the beginning of the conversation and the audio fill a cache of keys and values. Each question
+continues from that cache, and is removed from it again after its answer.
 """
 
 import importlib.util
@@ -12,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from mirflow import accelerator
-from mirflow.describe.answer import QUESTION_TOKENS, Decoding, Raw
-from mirflow.describe.sound import RATE
-from mirflow.errors import MirflowError
+from mirflow.core.errors import MirflowError
+from mirflow.describe.audio_input import RATE
+from mirflow.describe.generation import QUESTION_TOKENS, Decoding, Raw
+from mirflow.models import accelerator
 
 CLASSES = {
     "audioflamingo3": "AudioFlamingo3ForConditionalGeneration",
     "musicflamingo": "MusicFlamingoForConditionalGeneration",
 }
-SENTINEL = "\u241e"  # where the question goes in the chat format
+SENTINEL = "\u241e"  # stands for the question in the chat format
 
 
 def _packages():
@@ -29,7 +29,7 @@ def _packages():
 
     Raises
     ------
-    MirflowError : when they are not installed or do not load
+    MirflowError : they are not installed, or cannot be loaded
     """
     accelerator.prepare()
     try:
@@ -64,10 +64,10 @@ class Transformers:
         ends = own.eos_token_id if own.eos_token_id is not None else tokenizer.eos_token_id
         self.ends = ends if isinstance(ends, list) else [ends]
         self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.ends[0]
-        # The checkpoint's own settings sample; here every one is given.
+        # The checkpoint's own settings would sample; here all settings are explicit.
         self.model.generation_config = transformers.GenerationConfig(eos_token_id=self.ends, pad_token_id=self.pad)
-        self.most_tokens = self.model.config.text_config.max_position_embeddings
-        self.most_seconds = float(self.processor.max_audio_len)
+        self.context_size = self.model.config.text_config.max_position_embeddings
+        self.max_seconds = float(self.processor.max_audio_len)
         self.head, self.tail = self._chat()
         self.cache = self.prefix = None
 
@@ -93,35 +93,37 @@ class Transformers:
                 processor = self.transformers.AutoProcessor.from_pretrained(self.folder, **options)
         except MirflowError:
             raise
-        except Exception as error:  # what damaged files raise comes from a dozen places
+        except Exception as error:  # damaged files raise errors of a dozen kinds
             reason = " ".join(str(error).split())[:300]
             raise MirflowError(f"{self.folder}: cannot be loaded ({type(error).__name__}: {reason})") from error
-        # transformers fills what is missing of the weights with random numbers,
+        # For weights that are missing, transformers uses random numbers,
         missing = sorted(loaded["missing_keys"]) + sorted(key for key, *_ in loaded.get("mismatched_keys", ()))
         if missing:
-            raise MirflowError(f"{self.folder}: {len(missing)} weights are not in its files, {missing[0]} is the first")
-        # and what is missing of a tokenizer with an empty one.
+            raise MirflowError(
+                f"{self.folder}: {len(missing)} weights are missing from its files, {missing[0]} is the first"
+            )
+        # and for a missing tokenizer an empty one.
         if (
             processor.audio_token_id != config.audio_token_id
             or len(processor.tokenizer) > config.text_config.vocab_size
         ):
-            raise MirflowError(f"{self.folder}: its tokenizer does not belong to its model, or is not there")
+            raise MirflowError(f"{self.folder}: its tokenizer does not belong to its model, or is missing")
         return model, processor
 
     def _chat(self) -> tuple[str, str]:
-        """Return the chat format before the question, with the sound at its end, and after it."""
+        """Return the chat format before the question, with the audio at its end, and after it."""
         content = [{"type": "audio"}, {"type": "text", "text": SENTINEL}]
         text = self.processor.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
         )
-        sound = self.processor.audio_token
-        if text.count(sound) != 1 or text.count(SENTINEL) != 1 or not text.split(sound)[1].startswith(SENTINEL):
-            raise MirflowError(f"{self.folder}: its chat format does not put the question behind the sound")
+        audio = self.processor.audio_token
+        if text.count(audio) != 1 or text.count(SENTINEL) != 1 or not text.split(audio)[1].startswith(SENTINEL):
+            raise MirflowError(f"{self.folder}: its chat format does not put the question right after the audio")
         return tuple(text.split(SENTINEL))
 
     @contextmanager
     def _running(self) -> Iterator[None]:
-        """Compute without gradients; short memory becomes an error that says so."""
+        """Compute without gradients; turn a lack of memory into an error that says so."""
         try:
             with self.torch.inference_mode():
                 yield
@@ -136,20 +138,20 @@ class Transformers:
         self.model = self.cache = self.prefix = None
         accelerator.release()
 
-    def hear(self, samples: np.ndarray, answer_tokens: int) -> None:
+    def encode(self, samples: np.ndarray, answer_tokens: int) -> None:
         """Encode a track: float32 [n] at 16 kHz, at least a second.
 
         Raises
         ------
-        MirflowError : when the model's context is too small for it
+        MirflowError : the model's context is too small for it
         """
         self.cache = self.prefix = None
         inputs = self.processor(text=[self.head], audio=[samples], sampling_rate=RATE)
         inputs = inputs.to(self.device)
         tokens = inputs["input_ids"].shape[1]
         needed = tokens + QUESTION_TOKENS + answer_tokens
-        if needed > self.most_tokens:
-            raise MirflowError(f"{self.folder}: {needed} tokens are needed, its context has {self.most_tokens}")
+        if needed > self.context_size:
+            raise MirflowError(f"{self.folder}: {needed} tokens are needed, its context has {self.context_size}")
         inputs["input_features"] = inputs["input_features"].to(self.model.dtype)
         inputs.pop("num_audio_tokens", None)
         cache = self.transformers.DynamicCache(config=self.model.config.get_text_config())
@@ -159,17 +161,17 @@ class Transformers:
         self.cache, self.prefix = cache, inputs["input_ids"]
 
     def answer(self, question: str, decoding: Decoding) -> Raw:
-        """Answer a question about the track that was heard last."""
+        """Answer a question about the track that was encoded last."""
         if self.cache is None:
-            raise RuntimeError("nothing was heard yet")
+            raise RuntimeError("no track is encoded")
         tokenizer = self.processor.tokenizer
-        # Names of control tokens in the question are plain text.
+        # Names of control tokens in the question stay plain text.
         asked = tokenizer(question, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         asked += tokenizer(self.tail, add_special_tokens=False)["input_ids"]
         ids = self.torch.cat([self.prefix, self.torch.tensor([asked], device=self.device)], dim=1)
-        if ids.shape[1] + decoding.max_tokens > self.most_tokens:
+        if ids.shape[1] + decoding.max_tokens > self.context_size:
             needed = ids.shape[1] + decoding.max_tokens
-            raise MirflowError(f"{self.folder}: {needed} tokens are needed, its context has {self.most_tokens}")
+            raise MirflowError(f"{self.folder}: {needed} tokens are needed, its context has {self.context_size}")
         options = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if decoding.temperature > 0:
             options = {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0}
@@ -193,8 +195,7 @@ class Transformers:
                 )
         finally:
             self.cache.crop(self.prefix.shape[1] - self.cache.get_seq_length())
-        said = output[0, ids.shape[1] :].tolist()
-        finished = bool(said) and said[-1] in self.ends
-        return Raw(
-            tokenizer.decode(said[: len(said) - finished], skip_special_tokens=False), len(said) - finished, finished
-        )
+        tokens = output[0, ids.shape[1] :].tolist()
+        finished = bool(tokens) and tokens[-1] in self.ends
+        length = len(tokens) - finished
+        return Raw(tokenizer.decode(tokens[:length], skip_special_tokens=False), length, finished)

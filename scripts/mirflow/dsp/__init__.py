@@ -1,1 +1,1 @@
-"""Signal analysis that several features or artifacts share: pure functions from arrays to arrays."""
+"""Signal processing that several features or artifacts share: pure functions that take and return arrays."""

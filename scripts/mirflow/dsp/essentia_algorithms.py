@@ -1,4 +1,4 @@
-"""Essentia's algorithms, without its chatter and without threads."""
+"""Essentia's algorithms, without its log messages and without TensorFlow's threads."""
 
 import os
 import sys
@@ -6,27 +6,27 @@ from types import ModuleType
 
 
 def standard() -> ModuleType:
-    """Return `essentia.standard`; its errors still reach stderr, its information and TensorFlow's do not.
+    """Return the module `essentia.standard`. It prints errors to stderr, but no warnings and no information.
 
-    The algorithms that run TensorFlow graphs are not in it (for those see `mirflow.tensorflow`). Its import makes one
-    of every algorithm, and the first of these starts TensorFlow's threads: a fork of such a process that runs a graph
-    waits for them for ever.
+    The module lacks the algorithms that run TensorFlow graphs (see `mirflow.models.graphs` for those). The import of
+    `essentia.standard` creates one instance of every algorithm, and those would start the threads of TensorFlow. A
+    forked process does not inherit threads, so a graph that runs in it would wait for them forever.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read by the TensorFlow in Essentia's wheel when it is loaded
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the TensorFlow in Essentia's wheel reads it when it is loaded
     import essentia
 
     essentia.log.infoActive = essentia.log.warningActive = False
     if "essentia.standard" not in sys.modules:
         from essentia import _essentia
 
-        every = _essentia.keys
-        _essentia.keys = lambda: [name for name in every() if not _runs_graphs(name)]
+        all_names = _essentia.keys
+        _essentia.keys = lambda: [name for name in all_names() if not _runs_tensorflow(name)]
         try:
             import essentia.standard
         finally:
-            _essentia.keys = every
+            _essentia.keys = all_names
     return essentia.standard
 
 
-def _runs_graphs(algorithm: str) -> bool:
+def _runs_tensorflow(algorithm: str) -> bool:
     return algorithm.startswith("Tensorflow") or algorithm in ("PitchCREPE", "TempoCNN")

@@ -2,20 +2,20 @@
 
 import numpy as np
 
-STEP_SECONDS = 0.1  # hop of both kinds of window: 75 % overlap of gating blocks, 10 Hz short-term loudness
-GATING_STEPS = 4  # gating blocks of 400 ms
-SHORT_TERM_STEPS = 30  # short-term loudness over 3 s
+STEP_SECONDS = 0.1  # hop of all windows: gating blocks overlap by 75 %, short-term loudness is updated at 10 Hz
+GATING_STEPS = 4  # steps in a gating block of 400 ms
+SHORT_TERM_STEPS = 30  # steps in a window of 3 s, for short-term loudness
 ABSOLUTE_GATE = -70.0  # LUFS
-INTEGRATED_GATE = -10.0  # LU below the loudness of what passes the absolute gate
-RANGE_GATE = -20.0  # LU
+INTEGRATED_GATE = -10.0  # LU, relative gate of integrated loudness: below the loudness of the blocks above -70 LUFS
+RANGE_GATE = -20.0  # LU, relative gate of the loudness range
 RANGE_PERCENTILES = (10, 95)
-OVERSAMPLING = 4
-FILTER_STEPS = 100  # that are filtered at a time, which bounds memory
-CHUNK = 1 << 18  # samples that are oversampled at a time, likewise
+OVERSAMPLING = 4  # for the true peak
+FILTER_STEPS = 100  # steps that are filtered at a time, to limit memory
+CHUNK = 1 << 18  # samples that are oversampled at a time, to limit memory
 
 SURROUND = 1.41  # +1.5 dB
-# Channel orders of WAV and FLAC. Surrounds between 60 and 120 degrees count more, rear ones do not (BS.1770-4,
-# annex 3), LFE not at all.
+# Weights of the channels, in the channel order of WAV and FLAC files (BS.1770-4, annex 3). Surround channels at 60 to
+# 120 degrees have +1.5 dB, rear channels have 0 dB, and LFE channels do not count.
 CHANNEL_WEIGHTS = {
     4: (1, 1, SURROUND, SURROUND),  # L R Ls Rs
     5: (1, 1, 1, SURROUND, SURROUND),  # L R C Ls Rs
@@ -26,16 +26,24 @@ CHANNEL_WEIGHTS = {
 
 
 def channel_weights(channels: int) -> np.ndarray:
-    """Return the weight of each channel's power, float64 [channel]; layouts without a convention count all as 1."""
+    """Return the weight of the power of each channel, float64 [channel].
+
+    All weights are 1 where the standard defines no layout for that number of channels.
+    """
     return np.array(CHANNEL_WEIGHTS.get(channels, (1,) * channels), dtype=np.float64)
 
 
 def k_weighting(rate: int) -> np.ndarray:
-    """Return the K-weighting filter for a rate in Hz: second-order sections, float64 [2, 6].
+    """Return the K-weighting filter for a sampling rate in Hz: second-order sections, float64 [2, 6].
 
-    The analogue prototypes of De Man (2014), which give the coefficients of BS.1770-4 at 48 kHz. Those have a high-pass
-    with the numerator 1 -2 1, that is a gain of +0.04 dB at high frequencies: it is kept at every rate, so that one
-    piece reads the same at all of them.
+    The filter is derived from the analogue prototypes of De Man (2018), which give the coefficients of BS.1770-4 at
+    48 kHz. In the standard the numerator of the high-pass is 1 -2 1, so its gain is +0.04 dB at high frequencies. The
+    same gain is used at all rates, so that the loudness of a recording does not depend on its sampling rate.
+
+    Source
+    ------
+    ITU-R BS.1770-4 (2015), annex 1
+    De Man 2018, Evaluation of implementations of the EBU R128 loudness measurement, 145th AES Convention
     """
     shelf_gain, shelf_slope = 10 ** (3.99984385397 / 20), 0.499666774155
 
@@ -46,25 +54,33 @@ def k_weighting(rate: int) -> np.ndarray:
     k = np.tan(np.pi * frequency / rate)
     middle = shelf_gain**shelf_slope * k / q
     shelf = np.array([shelf_gain + middle + k * k, 2 * (k * k - shelf_gain), shelf_gain - middle + k * k])
-    shelf_below = denominator(k, q)
+    shelf_denominator = denominator(k, q)
 
     frequency, q = 38.13547087613982, 0.5003270373253953
-    high_pass_below = denominator(np.tan(np.pi * frequency / rate), q)
+    high_pass_denominator = denominator(np.tan(np.pi * frequency / rate), q)
     gain = denominator(np.tan(np.pi * frequency / 48000), q)[0]
     high_pass = gain * np.array([1.0, -2.0, 1.0])
     return np.array(
         [
-            np.concatenate([shelf, shelf_below]) / shelf_below[0],
-            np.concatenate([high_pass, high_pass_below]) / high_pass_below[0],
+            np.concatenate([shelf, shelf_denominator]) / shelf_denominator[0],
+            np.concatenate([high_pass, high_pass_denominator]) / high_pass_denominator[0],
         ]
     )
 
 
 def step_powers(samples: np.ndarray, rate: int) -> np.ndarray:
-    """Return the K-weighted power of each whole step of 100 ms: [channel, n] → float64 [step].
+    """Return the K-weighted power of each complete step of 100 ms, summed over the channels with their weights.
 
-    It is the sum over the channels, each with its weight. Windows of 0.4 and 3 s are means over 4 and 30 steps, so that
-    one filtering pass serves both.
+    Windows of 0.4 s and of 3 s are means over 4 and over 30 steps, so the signal is filtered only once for both.
+
+    Parameters
+    ----------
+    samples : [channel, n], in the channel order of WAV files
+    rate : Hz
+
+    Returns
+    -------
+    float64 [step]
     """
     from scipy.signal import sosfilt
 
@@ -78,56 +94,70 @@ def step_powers(samples: np.ndarray, rate: int) -> np.ndarray:
         if not weight:
             continue
         state = np.zeros((len(sections), 2))
-        for first in range(0, steps, FILTER_STEPS):
-            part = edges[first : first + FILTER_STEPS + 1]
+        for begin in range(0, steps, FILTER_STEPS):
+            part = edges[begin : begin + FILTER_STEPS + 1]
             filtered, state = sosfilt(sections, channel[part[0] : part[-1]].astype(np.float64), zi=state)
             sums = np.add.reduceat(np.square(filtered, out=filtered), part[:-1] - part[0])
-            powers[first : first + FILTER_STEPS] += weight * sums / np.diff(part)
+            powers[begin : begin + FILTER_STEPS] += weight * sums / np.diff(part)
     return powers
 
 
-def loudness_of(power: np.ndarray | float) -> np.ndarray | float:
-    """Turn K-weighted power into LUFS."""
+def power_to_loudness(power: np.ndarray | float) -> np.ndarray | float:
+    """Convert K-weighted power to loudness in LUFS."""
     return -0.691 + 10 * np.log10(power)
 
 
-def power_of(loudness: float) -> float:
-    """Turn LUFS into K-weighted power."""
+def loudness_to_power(loudness: float) -> float:
+    """Convert loudness in LUFS to K-weighted power."""
     return 10 ** ((loudness + 0.691) / 10)
 
 
 def window_powers(powers: np.ndarray, steps: int) -> np.ndarray:
-    """Return the mean power of every window of `steps` steps that passes the absolute gate, float64 [window]."""
+    """Return the mean powers of all windows of `steps` steps that are louder than the absolute gate, float64 [window].
+
+    `powers` are the powers of all steps [step], from `step_powers`.
+    """
     if len(powers) < steps:
         return np.zeros(0)
     sums = np.concatenate([[0.0], np.cumsum(powers)])
     windows = (sums[steps:] - sums[:-steps]) / steps
-    return windows[windows > power_of(ABSOLUTE_GATE)]
+    return windows[windows > loudness_to_power(ABSOLUTE_GATE)]
 
 
 def integrated_loudness(powers: np.ndarray) -> float | None:
-    """Return the integrated loudness (LUFS) from the powers of `step_powers`; None without a block above the gate."""
+    """Return the integrated loudness in LUFS; None when no gating block is louder than the absolute gate.
+
+    `powers` are the powers of all steps [step], from `step_powers`.
+    """
     blocks = window_powers(powers, GATING_STEPS)
     if not len(blocks):
         return None
-    return float(loudness_of(blocks[blocks > blocks.mean() * 10 ** (INTEGRATED_GATE / 10)].mean()))
+    return float(power_to_loudness(blocks[blocks > blocks.mean() * 10 ** (INTEGRATED_GATE / 10)].mean()))
 
 
 def loudness_range(powers: np.ndarray) -> float | None:
-    """Return the loudness range (LU) from the powers of `step_powers`; None without a 3 s window above the gate."""
+    """Return the loudness range in LU (EBU Tech 3342); None when no 3 s window is louder than the absolute gate.
+
+    `powers` are the powers of all steps [step], from `step_powers`.
+    """
     windows = window_powers(powers, SHORT_TERM_STEPS)
     if not len(windows):
         return None
-    gated = loudness_of(windows[windows >= windows.mean() * 10 ** (RANGE_GATE / 10)])
+    gated = power_to_loudness(windows[windows >= windows.mean() * 10 ** (RANGE_GATE / 10)])
     low, high = np.percentile(gated, RANGE_PERCENTILES)
     return float(high - low)
 
 
 def true_peak(samples: np.ndarray, rate: int) -> float | None:
-    """Return the true peak (dBTP) of [channel, n] by four-fold oversampling; None in digital silence.
+    """Return the true peak in dBTP by four-fold oversampling (BS.1770-4, annex 2); None in digital silence.
 
-    BS.1770-4, annex 2. The filter is soxr's, which is flat to 0.9 of the Nyquist frequency; the standard's example of
-    12 taps a phase is not.
+    The interpolation filter is that of soxr. It is flat up to 0.9 of the Nyquist frequency, unlike the example in the
+    standard, which has 12 taps per phase.
+
+    Parameters
+    ----------
+    samples : [channel, n]
+    rate : Hz
     """
     import soxr
 

@@ -1,8 +1,9 @@
-"""Note onsets: where they are and how strong.
+"""Onset detection: times and strengths of note onsets.
 
-Spectral flux with a maximum filter over frequency (SuperFlux, Böck & Widmer 2013), which a vibrato does not trigger, on
-band magnitudes relative to the signal's own level, so that loudness does not matter. A peak of the flux says that
-something begins within some 20 ms; the waveform's energy then says when, to the sample where the attack is sharp.
+The onset strength is the SuperFlux of Böck & Widmer (2013): spectral flux with a maximum filter over frequency, which
+suppresses vibrato. Magnitudes are relative to the level of the signal, so the gain does not matter. A peak of the flux
+locates an onset to within about 20 ms. The energy of the waveform then locates the attack, with the precision of a
+sample where the attack is sharp.
 """
 
 from dataclasses import dataclass
@@ -10,32 +11,33 @@ from functools import cache
 
 import numpy as np
 
-from mirflow.audio import resample
+from mirflow.core.audio import resample
 
-RATE = 44100  # Hz, of the analysis; other rates are resampled
+VERSION = 1  # of the onsets; raise it when their times change
+RATE = 44100  # Hz; audio with other rates is resampled
 FRAME = 2048  # samples
-HOP = 441  # samples: 100 frames a second
-LEAD = 5  # frames before time 0, so that an onset at 0 rises out of silence like any other
+HOP = 441  # samples: 100 frames/s
+LEAD_FRAMES = 5  # frames of silence before time 0, so that an onset at time 0 has a spectrum before it
 BANDS_PER_OCTAVE = 24
 LOWEST, HIGHEST = 30.0, 16000.0  # Hz
-PASSBAND = 0.9  # of the Nyquist frequency, what resampling keeps
-GAIN = 100.0  # of magnitudes before the logarithm: what lies 40 dB below the signal's level still counts
-LAG = 2  # frames between the two spectra that are compared
-SILENT_DB = -70.0  # dB re full scale (RMS): a signal whose loudest frame is below has no onsets
-ACTIVE_DB = 60.0  # frames further below the loudest one do not count towards the signal's level
+PASSBAND = 0.9  # of the Nyquist frequency: the band that a resampler keeps
+GAIN = 100.0  # of relative magnitudes before the logarithm: sounds 40 dB below the signal's level still count
+LAG_FRAMES = 2  # frames between the two spectra that are compared
+SILENT_DB = -70.0  # dB re full scale (RMS); a signal whose loudest frame is below it has no onsets
+ACTIVE_DB = 60.0  # frames further below the loudest one do not count for the signal's level
 
-ALWAYS_PERCENT = 25  # of the frames may be lower than what counts as sounding all the time
+BACKGROUND_PERCENTILE = 25  # of the frames: the level of a band's stationary sound
 
-PEAK = 3  # frames to each side: a peak is the largest of them, and peaks are further apart than this
-BEFORE, AFTER = 10, 7  # frames of the local mean
-STEADY_EXCESS = 1.5  # a peak is this many times the local mean (noise fluctuates in proportion to its flux) ...
-LEAST_RISE = 0.25  # dB ... and this much on top
+PEAK_DISTANCE = 3  # frames; a peak is the largest value within this distance, and peaks are further apart than this
+MEAN_BEFORE, MEAN_AFTER = 10, 7  # frames before and after a frame, over which the local mean is taken
+THRESHOLD_FACTOR = 1.5  # times the local mean: the flux of noise fluctuates in proportion to its mean
+THRESHOLD_OFFSET = 0.25  # dB, added to it
 
-REACH = 0.020  # s, around the flux peak, searched for the attack
-CONTEXT = 0.040  # s, around the flux peak, whose energy is compared before and after an instant
-CLEAR_ATTACK_DB = 10.0  # where the energy rises by less, the time of the flux peak is the better one
-LEAST_GAP = 0.020  # s: attacks closer than this are one
-BLOCK = 1024  # frames transformed at once: bounds the memory that long tracks need
+ATTACK_REACH = 0.020  # s before and after the flux peak, where the attack is searched
+ATTACK_CONTEXT = 0.040  # s before and after the flux peak, whose energy is used
+LEAST_ATTACK_DB = 10.0  # where the energy rises by less, the time of the flux peak is kept
+LEAST_INTERVAL = 0.020  # s; of two onsets that are closer, the second one is removed
+BLOCK = 1024  # frames that are transformed at a time, to limit memory
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,9 @@ class Onsets:
 
     Attributes
     ----------
-    times : s, float64 [k], ascending: where the energy rises (not back-tracked to the valley before it: beats, notes
-        and listeners mark the attack itself)
-    strengths : dB, float64 [k]: see `strengths`
+    times : seconds, ascending, float64 [k]: the attacks, without backtracking to the preceding energy minimum, because
+        annotated beats and notes are at the attack
+    strengths : dB, float64 [k], see `strengths`
     """
 
     times: np.ndarray
@@ -55,7 +57,10 @@ class Onsets:
 
 @cache
 def _bands(highest: float) -> np.ndarray:
-    """Return triangular bands on a logarithmic axis up to `highest` Hz, float32 [bin, band], sharing no centre bin."""
+    """Return triangular bands on a logarithmic frequency axis up to `highest` Hz, float32 [bin, band].
+
+    No two bands have the same centre bin.
+    """
     octaves = np.arange(0, np.log2(highest / LOWEST), 1 / BANDS_PER_OCTAVE)
     edges = np.unique(np.round(LOWEST * 2**octaves * FRAME / RATE).astype(int))
     bands = np.zeros((FRAME // 2 + 1, len(edges) - 2), dtype=np.float32)
@@ -66,13 +71,20 @@ def _bands(highest: float) -> np.ndarray:
 
 
 def _band_magnitudes(samples: np.ndarray, bands: np.ndarray) -> np.ndarray:
-    """Return magnitudes, float32 [frame, band], of float32 [n] at `RATE`; frame i is centred at (i - LEAD) * HOP."""
+    """Return the magnitudes in the bands, float32 [frame, band].
+
+    Frame i is centred on sample (i - LEAD_FRAMES) * HOP.
+
+    Parameters
+    ----------
+    samples : float32 [n] at `RATE`
+    bands : float32 [bin, band], from `_bands`
+    """
     from scipy.fft import rfft
 
     window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)).astype(np.float32)
-    samples = np.pad(
-        samples, (FRAME // 2 + LEAD * HOP, 0)
-    )  # no frame reaches over the end: often a cut, it would click
+    # No frame extends beyond the end: many tracks end abruptly, and zeros after the end would cause an onset.
+    samples = np.pad(samples, (FRAME // 2 + LEAD_FRAMES * HOP, 0))
     frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::HOP]
     magnitudes = np.empty((len(frames), bands.shape[1]), dtype=np.float32)
     for start in range(0, len(frames), BLOCK):
@@ -81,13 +93,15 @@ def _band_magnitudes(samples: np.ndarray, bands: np.ndarray) -> np.ndarray:
 
 
 def _is_silent(mono: np.ndarray) -> bool:
-    """Whether no `FRAME` of float32 [n] at `RATE` has an RMS above `SILENT_DB`."""
+    """Return whether no frame of `mono`, float32 [n] at `RATE`, has an RMS level above `SILENT_DB`."""
     energy = np.add.reduceat(np.square(mono, dtype=np.float64), np.arange(0, len(mono), FRAME)) if len(mono) else [0.0]
     return bool(np.max(energy) / FRAME <= 10 ** (SILENT_DB / 10))
 
 
 def envelope(mono: np.ndarray, rate: int) -> np.ndarray:
-    """Return the onset strength: how far the bands rise, on average, above what they were `LAG` frames ago.
+    """Return the onset strength envelope: the mean increase of the bands over the spectrum `LAG_FRAMES` frames earlier.
+
+    It does not depend on the gain of the signal.
 
     Parameters
     ----------
@@ -96,100 +110,118 @@ def envelope(mono: np.ndarray, rate: int) -> np.ndarray:
 
     Returns
     -------
-    float64 [frame] in dB, >= 0. Frame i belongs to the time (i - LEAD) * HOP / RATE; see `frame_times`. All zero where
-    the signal is silent (`SILENT_DB`). A gain changes nothing.
+    dB, at least 0, float64 [frame]; all zero for a silent signal (`SILENT_DB`). `frame_times` gives the times
+
+    Source
+    ------
+    Böck & Widmer 2013, Maximum filter vibrato suppression for onset detection, DAFx
     """
     from scipy.ndimage import maximum_filter1d
 
     samples = resample(mono, rate, RATE)
     samples = samples - samples.mean(dtype=np.float64).astype(np.float32) if len(samples) else samples
     if _is_silent(samples):
-        return np.zeros((len(samples) - FRAME // 2) // HOP + LEAD + 1)
-    # bands that the recording's own rate cannot fill would only dilute the mean
+        return np.zeros((len(samples) - FRAME // 2) // HOP + LEAD_FRAMES + 1)
+    # Bands above the Nyquist frequency of the recording are empty, and would only lower the mean.
     magnitudes = _band_magnitudes(samples, _bands(min(HIGHEST, PASSBAND * rate / 2)))
     energy = np.square(magnitudes, dtype=np.float64).sum(axis=1)
     level = np.sqrt(energy[energy >= energy.max() * 10 ** (-ACTIVE_DB / 10)].mean())
     decibels = 20 * np.log10(1 + magnitudes * np.float32(GAIN / level))
-    # what sounds all the time, noise above all, is taken to have sounded before the start: it does not begin there
-    inside = LEAD + FRAME // 2 // HOP + 1  # the first frame that does not reach over the start
-    if len(decibels) > inside:
-        always = np.percentile(decibels[inside:], ALWAYS_PERCENT, axis=0).astype(np.float32)
-        decibels[:inside] = np.maximum(decibels[:inside], always)
-    before = maximum_filter1d(decibels[:-LAG], 3, axis=1)
+    # Stationary sounds, such as noise, must not cause an onset at the start. So the frames before and at the start get
+    # at least the background level of each band.
+    first_complete = LEAD_FRAMES + FRAME // 2 // HOP + 1  # the first frame that does not extend before the start
+    if len(decibels) > first_complete:
+        background = np.percentile(decibels[first_complete:], BACKGROUND_PERCENTILE, axis=0).astype(np.float32)
+        decibels[:first_complete] = np.maximum(decibels[:first_complete], background)
+    previous = maximum_filter1d(decibels[:-LAG_FRAMES], 3, axis=1)
     flux = np.zeros(len(decibels))
-    flux[LAG:] = np.maximum(decibels[LAG:] - before, 0).mean(axis=1, dtype=np.float64)
+    flux[LAG_FRAMES:] = np.maximum(decibels[LAG_FRAMES:] - previous, 0).mean(axis=1, dtype=np.float64)
     return flux
 
 
 def frame_times(frames: np.ndarray) -> np.ndarray:
-    """Return the times in s of the rise that `envelope` shows at these frames: midway between the spectra compared."""
-    return (np.asarray(frames) - LEAD - LAG / 2) * HOP / RATE
+    """Return the times of frames of `envelope` in seconds, midway between the two spectra that are compared.
+
+    Parameters
+    ----------
+    frames : indices [k]
+    """
+    return (np.asarray(frames) - LEAD_FRAMES - LAG_FRAMES / 2) * HOP / RATE
 
 
 def _peaks(flux: np.ndarray) -> np.ndarray:
-    """Return the frames of the onsets in an `envelope`, int [k]."""
+    """Return the frames of the peaks of an onset strength envelope that exceed the local threshold, int [k]."""
     from scipy.ndimage import maximum_filter1d
 
     total = np.concatenate([[0.0], np.cumsum(flux)])
     frame = np.arange(len(flux))
-    first, last = np.maximum(frame - BEFORE, 0), np.minimum(frame + AFTER + 1, len(flux))
-    mean = (total[last] - total[first]) / (last - first)
+    begin, end = np.maximum(frame - MEAN_BEFORE, 0), np.minimum(frame + MEAN_AFTER + 1, len(flux))
+    mean = (total[end] - total[begin]) / (end - begin)
     candidates = np.flatnonzero(
-        (flux == maximum_filter1d(flux, 2 * PEAK + 1)) & (flux >= STEADY_EXCESS * mean + LEAST_RISE)
+        (flux == maximum_filter1d(flux, 2 * PEAK_DISTANCE + 1)) & (flux >= THRESHOLD_FACTOR * mean + THRESHOLD_OFFSET)
     )
-    # equal neighbours are one peak, its first frame
-    return candidates[np.diff(candidates, prepend=-PEAK - 1) > PEAK]
+    # Of a plateau, only the first frame is a peak.
+    return candidates[np.diff(candidates, prepend=-PEAK_DISTANCE - 1) > PEAK_DISTANCE]
 
 
 def strengths(flux: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Read an `envelope` at onsets: its peak within `REACH` (and half a frame) of each time.
+    """Return the strength of onsets: the maximum of the onset strength envelope within `ATTACK_REACH` of each time.
 
     Parameters
     ----------
-    flux : float64 [frame], of `envelope`
-    times : s [k], of `detect` on the same signal
+    flux : dB, float64 [frame], from `envelope`
+    times : seconds [k], from `detect` on the same signal
 
     Returns
     -------
     dB, float64 [k]
     """
-    reach = round(REACH * RATE / HOP)
-    nearest = np.round(np.asarray(times) * RATE / HOP + LEAD + LAG / 2).astype(int)
+    reach = round(ATTACK_REACH * RATE / HOP)
+    nearest = np.round(np.asarray(times) * RATE / HOP + LEAD_FRAMES + LAG_FRAMES / 2).astype(int)
     frames = np.clip(nearest[:, None] + np.arange(-reach, reach + 1), 0, len(flux) - 1)
     return flux[frames].max(axis=1)
 
 
-def _attacks(mono: np.ndarray, rate: int, times: np.ndarray) -> np.ndarray:
-    """Move each time to the attack within `REACH`, where there is a clear one.
+def _refine_to_attacks(mono: np.ndarray, rate: int, times: np.ndarray) -> np.ndarray:
+    """Move each time to the attack within `ATTACK_REACH`, where there is a clear one.
 
-    The attack is the instant that best splits the surroundings into two parts of constant power (the Akaike criterion
-    of seismology's pickers, Maeda 1985). The power is that of the waveform's first difference: attacks are bright, a
-    bass note that sounds on below them is not.
+    The attack is the instant that best divides the signal around the peak into two parts of constant power. This is the
+    Akaike information criterion as seismology uses it to pick arrival times. The power is that of the first difference
+    of the waveform, because attacks have high frequencies, and a bass note that continues has not.
 
     Parameters
     ----------
-    mono : float32 [n], at its own rate: resampling would smear an attack
-    times : s [k]
+    mono : float32 [n], at its original rate, because resampling would smear the attacks
+    rate : Hz
+    times : of the peaks of the flux, seconds [k]
+
+    Returns
+    -------
+    seconds, float64 [k]
+
+    Source
+    ------
+    Maeda 1985, A method for reading and checking phase times in autoprocessing system of seismic wave data, Zisin 38
     """
-    reach, context = round(REACH * rate), round(CONTEXT * rate)
-    padding = 2 * context  # flux peaks may lie a frame outside the signal
-    difference = np.diff(np.pad(mono, (padding + 1, padding)))  # [i] leads to the sample i - padding
+    reach, context = round(ATTACK_REACH * rate), round(ATTACK_CONTEXT * rate)
+    padding = 2 * context  # peaks of the flux may be up to one frame outside the signal
+    difference = np.diff(np.pad(mono, (padding + 1, padding)))  # difference[i] ends at the sample i - padding
     energy = np.concatenate([[0.0], np.cumsum(np.square(difference, dtype=np.float64))])
 
     centre = np.clip(np.round(times * rate).astype(int), 0, len(mono))[:, None] + padding
     start, end = centre - context, centre + context
     split = np.clip(centre + np.arange(-reach, reach + 1), padding, padding + len(mono))
-    floor = 1e-7 * (energy[end] - energy[start]) / (end - start) + 1e-20  # after digital silence any split would do
+    floor = 1e-7 * (energy[end] - energy[start]) / (end - start) + 1e-20  # avoids log(0) in silence
     before = (energy[split] - energy[start]) / (split - start) + floor
     after = (energy[end] - energy[split]) / (end - split) + floor
     criterion = (split - start) * np.log(before) + (end - split) * np.log(after)
     best = np.arange(len(times)), criterion.argmin(axis=1)
-    clear = after[best] >= before[best] * 10 ** (CLEAR_ATTACK_DB / 10)
-    return np.where(clear, (split[best] - padding) / rate, times)
+    has_attack = after[best] >= before[best] * 10 ** (LEAST_ATTACK_DB / 10)
+    return np.where(has_attack, (split[best] - padding) / rate, times)
 
 
 def detect(mono: np.ndarray, rate: int) -> Onsets:
-    """Find the onsets.
+    """Detect note onsets.
 
     Parameters
     ----------
@@ -198,8 +230,8 @@ def detect(mono: np.ndarray, rate: int) -> Onsets:
 
     Returns
     -------
-    none in silence and hardly any in steady sound; a signal that starts at once has one at 0; the last 20 to 40 ms are
-    not judged
+    the onsets. Silence has none, and stationary sounds have hardly any. A signal that starts without a fade-in has one
+    at 0. Onsets in the last 20 to 40 ms are not detected
 
     Source
     ------
@@ -208,6 +240,6 @@ def detect(mono: np.ndarray, rate: int) -> Onsets:
     flux = envelope(mono, rate)
     times = frame_times(_peaks(flux))
     if len(times):
-        times = np.sort(np.clip(_attacks(mono, rate, times), 0.0, len(mono) / rate))
-        times = times[np.diff(times, prepend=-np.inf) >= LEAST_GAP]
+        times = np.sort(np.clip(_refine_to_attacks(mono, rate, times), 0.0, len(mono) / rate))
+        times = times[np.diff(times, prepend=-np.inf) >= LEAST_INTERVAL]
     return Onsets(times, strengths(flux, times))

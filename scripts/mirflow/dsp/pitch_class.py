@@ -1,29 +1,29 @@
-"""Pitch classes: what sounds tonal, how it is tuned, and its constant-Q chroma."""
+"""Pitch classes: the pitched part of the music, its tuning, and its constant-Q chroma."""
 
 from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 
-from mirflow import audio
-from mirflow.audio import Audio
+from mirflow.core import audio
+from mirflow.core.audio import Audio
 from mirflow.dsp import spectrum
 
 NAMES = ("C", "C sharp", "D", "D sharp", "E", "F", "F sharp", "G", "G sharp", "A", "A sharp", "B")
 
-FRAME = 70560  # samples at 44.1 kHz: 1.6 s, which resolves semitones from E1 on, and has small factors at usual rates
+FRAME = 70560  # samples at 44.1 kHz: 1.6 s. Resolves semitones above E1; has small prime factors at the usual rates
 HOP = FRAME // 4
-ACTIVE_DB = 60  # what is further below the loudest is silence
+ACTIVE_DB = 60  # frames further below the loudest one are silent; so are stems further below the mix
 LOWEST_NOTE, HIGHEST_NOTE = 24, 107  # MIDI: C1 to B7, seven octaves
 A4_NOTE, A4_HZ = 69, 440.0
 
-TUNING_HZ = (65.0, 2100.0)  # partials that are looked at
-TUNING_PEAK_DB = 40  # below the strongest of their frame
-TUNING_PRIOR = 0.1  # share of all peaks' weight that is added at 440 Hz: noise has no tuning, and reads none
+TUNING_HZ = (65.0, 2100.0)  # range of the spectral peaks that are used
+TUNING_PEAK_DB = 40  # peaks further below the strongest peak of their frame are not used
+TUNING_PRIOR = 0.1  # weight at 440 Hz, relative to that of all peaks, so that noise gets a deviation near 0
 
 
 def is_silent(stem: Audio, full_mix: Audio) -> bool:
-    """Return whether a stem holds nothing but a separator's or a codec's residue: 60 dB below the mix, or zeros."""
+    """Return whether a stem is silent: at least 60 dB below the mix, as residues of the separator and the codec are."""
     return mean_square(stem) <= mean_square(full_mix) * 10 ** (-ACTIVE_DB / 10)
 
 
@@ -33,98 +33,147 @@ def mean_square(sound: Audio) -> float:
 
 
 def tonal_mix(full_mix: Audio, bass: Audio, other: Audio) -> Audio | None:
-    """Return bass + other; the full mix when one of the two is silent; None when that is silent too."""
+    """Return the pitched part of the music: bass + other, or the full mix when one of the two is silent.
+
+    It is at the rate of `bass`. When the numbers of channels differ, both stems are mixed to mono first. Returns None
+    when one of the two and the full mix are silent.
+    """
     if is_silent(bass, full_mix) or is_silent(other, full_mix):
         return None if full_mix.is_silent else full_mix
     low, high = bass.samples, audio.resample(other.samples, other.rate, bass.rate)
-    if len(low) != len(high):  # a layout that both can have
+    if len(low) != len(high):  # different numbers of channels: both are mixed to mono
         low, high = low.mean(axis=0, keepdims=True), high.mean(axis=0, keepdims=True)
     length = min(low.shape[1], high.shape[1])
     return Audio(low[:, :length] + high[:, :length], bass.rate)
 
 
-def note_of(frequency: np.ndarray, tuning: float = 0.0) -> np.ndarray:
-    """Return the fractional MIDI note of frequencies above 0 Hz; `tuning` (semitones) is that of the instruments."""
+def frequency_to_note(frequency: np.ndarray, tuning: float = 0.0) -> np.ndarray:
+    """Convert frequencies to fractional MIDI notes.
+
+    Parameters
+    ----------
+    frequency : Hz, above 0 [k]
+    tuning : of the instruments, in semitones above 440 Hz, from `tuning_of`
+    """
     return A4_NOTE - tuning + 12 * np.log2(frequency / A4_HZ)
 
 
 def tuning_of(sound: Audio) -> float:
-    """Return how far the music is tuned off 440 Hz, in semitones, -0.5 to 0.5.
+    """Return the deviation of the tuning from A4 = 440 Hz in semitones, in [-0.5, 0.5].
 
-    The circular mean of the deviations of spectral peaks from equal temperament, weighted by magnitude. It moves with
-    the music continuously, where the mode of a histogram jumps.
+    It is the circular mean, weighted by magnitude, of the deviations of spectral peaks from equal temperament. Unlike
+    the mode of a histogram, it is a continuous function of the audio.
     """
     frequency = spectrum.frequencies(sound.rate, FRAME)
-    first, last = np.searchsorted(frequency, TUNING_HZ)
-    last = min(last, len(frequency) - 1)
-    total, weight = 0j, 0.0
+    begin, end = np.searchsorted(frequency, TUNING_HZ)
+    end = min(end, len(frequency) - 1)
+    vector_sum, weight = 0j, 0.0
     for magnitude in spectrum.magnitudes(sound.samples, sound.rate, frame=FRAME, hop=HOP):
-        below, here, above = (magnitude[:, first + shift : last + shift] for shift in (-1, 0, 1))
-        strongest = here.max(axis=1, keepdims=True, initial=0)
-        peaks = (here > below) & (here >= above) & (here > strongest * 10 ** (-TUNING_PEAK_DB / 20))
-        left, middle, right = (np.log(np.maximum(part[peaks], 1e-30)) for part in (below, here, above))
-        offset = 0.5 * (left - right) / np.minimum(left - 2 * middle + right, -1e-12)  # of the parabola's top, in bins
-        peak_frequency = (np.nonzero(peaks)[1] + first + offset) * frequency[1]
-        total += (here[peaks] * np.exp(2j * np.pi * note_of(peak_frequency))).sum(dtype=complex)
-        weight += float(here[peaks].sum(dtype=np.float64))
-    return float(np.angle(total + TUNING_PRIOR * weight) / (2 * np.pi)) if weight else 0.0
+        below, centre, above = (magnitude[:, begin + shift : end + shift] for shift in (-1, 0, 1))
+        strongest = centre.max(axis=1, keepdims=True, initial=0)
+        peaks = (centre > below) & (centre >= above) & (centre > strongest * 10 ** (-TUNING_PEAK_DB / 20))
+        left, middle, right = (np.log(np.maximum(part[peaks], 1e-30)) for part in (below, centre, above))
+        offset = (
+            0.5 * (left - right) / np.minimum(left - 2 * middle + right, -1e-12)
+        )  # of the vertex of the parabola, in bins
+        peak_frequency = (np.nonzero(peaks)[1] + begin + offset) * frequency[1]
+        vector_sum += (centre[peaks] * np.exp(2j * np.pi * frequency_to_note(peak_frequency))).sum(dtype=complex)
+        weight += float(centre[peaks].sum(dtype=np.float64))
+    return float(np.angle(vector_sum + TUNING_PRIOR * weight) / (2 * np.pi)) if weight else 0.0
 
 
-def chroma_of(power: np.ndarray, frequency: np.ndarray, tuning: float) -> np.ndarray:
-    """Fold power spectra [frame, bin] into constant-Q chroma, float64 [frame, 12], C first, each of L2 norm 1 or zero.
+def fold_to_chroma(power: np.ndarray, frequency: np.ndarray, tuning: float) -> np.ndarray:
+    """Fold power spectra into constant-Q chroma.
 
-    Each semitone from C1 to B7 takes the energy under the fourth power of a cosine over the logarithm of frequency, a
-    semitone to either side (half a semitone off: a quarter); chroma sums the amplitudes of its octaves. The energy of a
-    constant-Q transform over the frame is that of its kernels' squared responses on the power spectrum (Parseval), so
-    no transform per kernel is needed.
+    The energy of each semitone from C1 to B7 is the power spectrum, weighted by the fourth power of a cosine on a
+    logarithmic frequency axis. The weight falls to 0 at one semitone on both sides, and is 1/4 at half a semitone. The
+    chroma is the sum of the amplitudes over all octaves.
+
+    The energy of a constant-Q transform within the frame equals the power spectrum weighted by the squared frequency
+    responses of its kernels (Parseval's theorem). So no separate transform for each kernel is needed.
 
     Parameters
     ----------
-    power : squared magnitudes
-    frequency : of the bins, in Hz
-    tuning : in semitones, as `tuning_of` gives it
+    power : squared magnitudes [frame, bin]
+    frequency : of the bins in Hz [bin]
+    tuning : semitones, from `tuning_of`
+
+    Returns
+    -------
+    float64 [frame, 12], C first; each frame has the L2 norm 1, or is zero
+
+    Source
+    ------
+    Brown 1991, Calculation of a constant Q spectral transform, JASA 89(1)
     """
-    weights, first, last = _semitone_weights(len(frequency), float(frequency[1]), tuning)
-    amplitude = np.sqrt(np.maximum((weights @ power[:, first:last].T).T, 0))
-    chroma = amplitude.reshape(len(power), -1, 12).sum(axis=1)  # the lowest note is a C
+    weights, begin, end = _semitone_weights(len(frequency), float(frequency[1]), tuning)
+    amplitude = np.sqrt(np.maximum((weights @ power[:, begin:end].T).T, 0))
+    chroma = amplitude.reshape(len(power), -1, 12).sum(axis=1)  # the lowest semitone is a C
     norm = np.linalg.norm(chroma, axis=1, keepdims=True)
     return chroma / np.where(norm > 0, norm, 1)
 
 
 @lru_cache(maxsize=4)
 def _semitone_weights(bins: int, spacing: float, tuning: float):
-    """Return the weights [semitone, bin] as a sparse matrix, and the first and last bin that they cover."""
+    """Return the weights of semitones as a sparse matrix [semitone, bin], and the range of bins that it covers.
+
+    Parameters
+    ----------
+    bins : number of bins of the spectrum
+    spacing : Hz between bins
+    tuning : semitones
+
+    Returns
+    -------
+    weights [semitone, end - begin]; begin; end
+    """
     from scipy.sparse import csr_array
 
-    position = note_of(np.arange(1, bins) * spacing, tuning) - LOWEST_NOTE
-    inside = np.flatnonzero((position > -1) & (position < HIGHEST_NOTE - LOWEST_NOTE + 1))
-    first, last = (int(inside[0]) + 1, int(inside[-1]) + 2) if len(inside) else (0, 0)
-    distance = position[inside] - np.arange(HIGHEST_NOTE - LOWEST_NOTE + 1)[:, None]
-    return csr_array(np.where(np.abs(distance) < 1, np.cos(np.pi / 2 * distance) ** 4, 0)), first, last
+    note = frequency_to_note(np.arange(1, bins) * spacing, tuning) - LOWEST_NOTE
+    inside = np.flatnonzero((note > -1) & (note < HIGHEST_NOTE - LOWEST_NOTE + 1))
+    begin, end = (int(inside[0]) + 1, int(inside[-1]) + 2) if len(inside) else (0, 0)
+    distance = note[inside] - np.arange(HIGHEST_NOTE - LOWEST_NOTE + 1)[:, None]
+    return csr_array(np.where(np.abs(distance) < 1, np.cos(np.pi / 2 * distance) ** 4, 0)), begin, end
 
 
 def chroma_frames(sound: Audio, tuning: float) -> np.ndarray:
-    """Return the chroma of the frames that are not silent, float64 [frame, 12], each of L2 norm 1."""
+    """Return the chroma of all frames that are not silent.
+
+    Parameters
+    ----------
+    sound : samples [channel, n]
+    tuning : semitones, from `tuning_of`
+
+    Returns
+    -------
+    float64 [frame, 12], each frame with the L2 norm 1
+    """
     frequency = spectrum.frequencies(sound.rate, FRAME)
     half = spectrum.transform_length(sound.rate, FRAME) // 2
-    padded = np.pad(sound.samples, ((0, 0), (half, half)))  # the ends count as much as the middle
+    padded = np.pad(sound.samples, ((0, 0), (half, half)))  # so that both ends have the same weight as the middle
     chromas, energies = [], []
     for magnitude in spectrum.magnitudes(padded, sound.rate, frame=FRAME, hop=HOP):
         power = np.square(magnitude, dtype=np.float64)
-        chromas.append(chroma_of(power, frequency, tuning))
+        chromas.append(fold_to_chroma(power, frequency, tuning))
         energies.append(power.sum(axis=1))
     return np.concatenate(chromas)[active(np.concatenate(energies))]
 
 
 def chroma_between(sound: Audio, edges: np.ndarray, tuning: float) -> np.ndarray:
-    """Return the chroma between consecutive edges, without the intervals that are silent: float64 [interval, 12].
+    """Return the chroma of the intervals between consecutive times, such as beats, without silent intervals.
 
-    Each interval is one Hann-windowed frame of its own length, so that what sounds before and after stays out of it;
-    one longer than `FRAME` is the mean of equal parts.
+    Each interval is one Hann-windowed frame of the same length, so that adjacent intervals do not contribute. An
+    interval longer than `FRAME` is divided into equal parts, whose power spectra are averaged.
 
     Parameters
     ----------
-    edges : times in seconds, ascending [k]
+    sound : samples [channel, n]
+    edges : seconds, ascending [k]
+    tuning : semitones, from `tuning_of`
+
+    Returns
+    -------
+    float64 [interval, 12], each interval with the L2 norm 1
     """
     from scipy.fft import rfft
     from scipy.signal import get_window
@@ -141,11 +190,14 @@ def chroma_between(sound: Audio, edges: np.ndarray, tuning: float) -> np.ndarray
             window = get_window("hann", part.shape[1])
             window = (window / np.sqrt(np.square(window).sum())).astype(np.float32)
             power += np.square(np.abs(rfft(part * window, longest, axis=1))).sum(axis=0, dtype=np.float64)
-        chromas.append(chroma_of(power[None], frequency, tuning)[0])
+        chromas.append(fold_to_chroma(power[None], frequency, tuning)[0])
         energies.append(power.sum() / len(parts))
     return np.reshape(chromas, (-1, 12))[active(np.array(energies))]
 
 
 def active(energy: np.ndarray) -> np.ndarray:
-    """Return which frames are no silence, bool [frame]."""
+    """Return which frames are not silent, bool [frame]: those at most `ACTIVE_DB` below the loudest one.
+
+    `energy` is the energy of each frame [frame].
+    """
     return (energy > 0) & (energy >= energy.max(initial=0) * 10 ** (-ACTIVE_DB / 10))

@@ -1,43 +1,62 @@
-"""Short-time spectra whose frames last equally long at every sampling rate."""
+"""Short-time spectra with frames of the same duration at every sampling rate."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
 REFERENCE_RATE = 44100  # Hz: frame and hop sizes are given in samples at this rate
-BLOCK = 1 << 22  # samples that are transformed at a time, which bounds memory
+BLOCK = 1 << 22  # samples that are transformed at a time, to limit memory
 
 
 def frame_length(rate: int, frame: int) -> int:
-    """Return the samples that a frame of `frame` samples at 44.1 kHz has at `rate`."""
+    """Return the length in samples, at a rate in Hz, of a frame that has `frame` samples at 44.1 kHz."""
     return max(2, round(frame * rate / REFERENCE_RATE))
 
 
 def transform_length(rate: int, frame: int) -> int:
-    """Return the samples of a frame that is transformed: even, so that the last bin is the Nyquist frequency.
+    """Return the length in samples of the frames that are transformed: even, so the last bin is the Nyquist frequency.
 
-    It is not rounded to a length that transforms fast, nor filled up with zeros: both would shift the bins, and peaks
-    and band edges with them (by 0.1 in a pitch class profile). Long frames should have small factors at usual rates.
+    It is not rounded to a length with a fast transform, and frames are not zero-padded. Both would shift the bins, and
+    with them peaks and band edges (by up to 0.1 in a pitch class profile). For a fast transform, choose lengths with
+    small prime factors at the usual rates.
+
+    Parameters
+    ----------
+    rate : Hz
+    frame : samples at 44.1 kHz
     """
     return max(2, 2 * round(frame * rate / REFERENCE_RATE / 2))
 
 
 def frequencies(rate: int, frame: int) -> np.ndarray:
-    """Return the frequency of each bin of `magnitudes` in Hz, float64 [bin]."""
+    """Return the frequency in Hz of each bin of `magnitudes`, float64 [bin].
+
+    Parameters
+    ----------
+    rate : Hz
+    frame : samples at 44.1 kHz
+    """
     return np.fft.rfftfreq(transform_length(rate, frame), 1 / rate)
 
 
 def magnitudes(samples: np.ndarray, rate: int, *, frame: int, hop: int) -> Iterator[np.ndarray]:
-    """Yield the magnitude spectra of Hann-windowed frames, block by block: float32 [channel, n] → float32 [frame, bin].
+    """Yield the magnitude spectra of Hann-windowed frames, in blocks.
 
-    Of several channels the root mean square is taken bin by bin, so that what is in anti-phase is not lost. A steady
-    tone of amplitude 1 reads 1. Frames start at 0 and are whole; a signal shorter than one frame is filled up with
-    zeros to one. Other rates than 44.1 kHz get longer or shorter frames instead of being resampled: the same time and
-    frequency grid, without a resampler's edge in the spectrum.
+    The spectrum of several channels is the root mean square over the channels, bin by bin, so signals in anti-phase do
+    not cancel. A stationary sine of amplitude 1 has a peak of 1. The first frame starts at sample 0. There are no
+    incomplete frames, but a signal shorter than one frame is zero-padded to one frame. At other rates than 44.1 kHz the
+    signal is not resampled, which would leave an edge in the spectrum. Instead the frames have more or fewer samples,
+    so that the frame times and the bin frequencies are the same.
 
     Parameters
     ----------
+    samples : [channel, n]
+    rate : Hz
     frame, hop : samples at 44.1 kHz
+
+    Yields
+    ------
+    float32 [frame, bin]
     """
     from scipy.fft import rfft
     from scipy.signal import get_window
@@ -48,26 +67,32 @@ def magnitudes(samples: np.ndarray, rate: int, *, frame: int, hop: int) -> Itera
         samples = np.pad(samples, ((0, 0), (0, length - samples.shape[1])))
     window = get_window("hann", length)
     window = (window * 2 / window.sum()).astype(np.float32)
-    hop_samples = hop * rate / REFERENCE_RATE  # stays fractional, so that the grid does not drift
+    hop_samples = hop * rate / REFERENCE_RATE  # not rounded, so that frame times do not drift
     starts = np.round(np.arange(int((samples.shape[1] - length) / hop_samples + 1e-9) + 1) * hop_samples).astype(int)
     step = max(1, BLOCK // length)
-    for first in range(0, len(starts), step):
+    for begin in range(0, len(starts), step):
         block = []
         for channel in samples:
-            frames = np.lib.stride_tricks.sliding_window_view(channel, length)[starts[first : first + step]]
+            frames = np.lib.stride_tricks.sliding_window_view(channel, length)[starts[begin : begin + step]]
             block.append(np.abs(rfft(frames * window, axis=-1)))
         yield block[0] if len(block) == 1 else np.sqrt(np.mean(np.square(block), axis=0))
 
 
 def power_spectrum(samples: np.ndarray, rate: int, *, frame: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return frequencies (Hz) and powers, both float64 [bin], of [channel, n]: the powers sum to the mean square.
+    """Return the power spectrum of the whole signal. The sum over its bins is the mean square of the signal.
 
-    The mean square is that of all samples of all channels. Sine windows that overlap by half weigh each sample once,
-    the first and the last too, so that by Parseval's theorem no energy is lost or counted twice.
+    The mean square is over all samples of all channels. Squared sine windows with an overlap of one half sum to 1 at
+    every sample, also at the first and the last one. So, by Parseval's theorem, the spectrum contains all energy once.
 
     Parameters
     ----------
+    samples : [channel, n]
+    rate : Hz
     frame : samples at 44.1 kHz
+
+    Returns
+    -------
+    frequencies in Hz, float64 [bin]; powers, float64 [bin]
     """
     from scipy.fft import rfft
 
@@ -81,9 +106,9 @@ def power_spectrum(samples: np.ndarray, rate: int, *, frame: int) -> tuple[np.nd
     for channel in samples:
         padded = np.pad(channel, (half, length))
         frames = np.lib.stride_tricks.sliding_window_view(padded, length)[: half + count : half]
-        for first in range(0, len(frames), step):
-            spectra = rfft(frames[first : first + step] * window, axis=-1)
+        for begin in range(0, len(frames), step):
+            spectra = rfft(frames[begin : begin + step] * window, axis=-1)
             power += np.square(spectra.real).sum(axis=0, dtype=np.float64)
             power += np.square(spectra.imag).sum(axis=0, dtype=np.float64)
-    power[1:-1] *= 2  # the negative frequencies; the length is even
+    power[1:-1] *= 2  # the negative frequencies; the last bin has none, because the length is even
     return frequency, power / (length * count * max(len(samples), 1))

@@ -1,14 +1,14 @@
-"""Tempo by Essentia: a second opinion that shares nothing with the beat grid."""
+"""Tempo by Essentia: an estimate that is independent of the beat grid."""
 
 import numpy as np
 
-from mirflow.audio import Audio, resample
+from mirflow.core.audio import Audio, resample
+from mirflow.core.feature import Feature, Field
 from mirflow.dsp import essentia_algorithms
-from mirflow.registry import Feature, Field
 
-RATE = 44100  # Hz: the extractor assumes it
-SLOWEST, FASTEST = 40, 208  # 1/min: what the extractor is made to look for
-MARGIN = 0.05  # its mean interval may lie this far outside; silence (738) lies further
+RATE = 44100  # Hz, as the extractor assumes
+SLOWEST, FASTEST = 40, 208  # beats per minute, the range in which the extractor looks for a tempo
+MARGIN = 0.05  # the tempo is a mean and may be outside the range by this share; in silence it is 738
 
 FEATURE = Feature(
     name="bpm_essentia",
@@ -17,8 +17,8 @@ FEATURE = Feature(
     fields=(
         Field("bpm_essentia", "1/min", bounds=(SLOWEST * (1 - MARGIN), FASTEST * (1 + MARGIN)), range=(40, 208),
               meaning="tempo by Essentia's RhythmExtractor2013, multifeature",
-              undefined="in silence, or when the extractor's beat trackers do not agree at all (confidence 0, as in "
-                        "anything under five seconds)"),
+              undefined="the track is silent, or the extractor's beat trackers do not agree (confidence 0, as in "
+                        "tracks shorter than 5 s)"),
     ),
     cite="Zapata, Davies & Gómez 2014, Multi-feature beat tracking, IEEE/ACM TASLP 22(4)",
     backend="essentia-tensorflow",
@@ -34,10 +34,11 @@ def measure(full_mix: Audio) -> dict[str, float | None]:
 
     Returns
     -------
-    bpm_essentia : beats per minute
+    bpm_essentia : beats per minute, or None
     """
     mono = full_mix.mono()
-    if full_mix.duration < 1 or not np.ptp(mono):  # without a frame the extractor fails, in silence it invents
+    # The extractor fails when the audio is shorter than a frame, and returns an arbitrary tempo in silence.
+    if full_mix.duration < 1 or not np.ptp(mono):
         return {"bpm_essentia": None}
     es = essentia_algorithms.standard()
     extractor = es.RhythmExtractor2013(method="multifeature", minTempo=SLOWEST, maxTempo=FASTEST)

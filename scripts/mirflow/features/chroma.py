@@ -1,8 +1,8 @@
-"""Chroma: how much of each pitch class the pitched part of the music holds."""
+"""Chroma: the share of each pitch class in the pitched part of the music."""
 
-from mirflow.audio import Audio
+from mirflow.core.audio import Audio
+from mirflow.core.feature import Feature, Field
 from mirflow.dsp import pitch_class
-from mirflow.registry import Feature, Field
 
 FEATURE = Feature(
     name="chroma",
@@ -15,7 +15,7 @@ FEATURE = Feature(
             bounds=(0, 1),
             range=(0, 0.4),
             meaning=f"share of {name} in the chroma of bass + other (full mix when one is silent); the 12 sum to 1",
-            undefined="in silence",
+            undefined="the track is silent",
         )
         for index, name in enumerate(pitch_class.NAMES)
     ),
@@ -24,7 +24,7 @@ FEATURE = Feature(
 
 
 def measure(full_mix: Audio, bass: Audio, other: Audio) -> dict[str, float | None]:
-    """Measure the mean chroma, corrected for the instruments' tuning.
+    """Measure the mean chroma, corrected for the tuning of the instruments.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def measure(full_mix: Audio, bass: Audio, other: Audio) -> dict[str, float | Non
 
     Returns
     -------
-    chroma_0 ... chroma_11 : shares of C, C sharp ... B
+    chroma_0 ... chroma_11 : shares of C, C sharp ... B, with the sum 1; None in silence
     """
     values = dict.fromkeys(field.key for field in FEATURE.fields)
     tonal = pitch_class.tonal_mix(full_mix, bass, other)

@@ -1,30 +1,32 @@
 """Loudness of the full mix and of each stem: integrated loudness, loudness range, true peak."""
 
-from mirflow.audio import Audio
+from mirflow.core.audio import Audio
+from mirflow.core.feature import Feature, Field
+from mirflow.core.layout import STEMS
 from mirflow.dsp import loudness
-from mirflow.registry import STEMS, Feature, Field
 
-# Of the windows 5 % are as loud as the 95th percentile: their mean power, 20 LU above the gate, is at most 13 LU below.
+# LU. At least 5 % of the gated windows reach the 95th percentile, so the mean power is at most 13 LU below it. The gate
+# is 20 LU below the mean power, and the 10th percentile is above the gate.
 LARGEST_RANGE = 34.0
 
 
-def _fields(suffix: str, what: str, quietest: float) -> tuple[Field, Field]:
+def _fields(suffix: str, source: str, quietest: float) -> tuple[Field, Field]:
     return (
         Field(
             f"lufs{suffix}",
             "LUFS",
             bounds=(-70, 20),
             range=(quietest, 0),
-            meaning=f"integrated loudness of {what}, all channels",
-            undefined="shorter than 0.4 s, or silence: nothing above -70 LUFS",
+            meaning=f"integrated loudness of {source}, all channels",
+            undefined=f"{source} is shorter than 0.4 s, or silent (nothing above -70 LUFS)",
         ),
         Field(
             f"lra{suffix}",
             "LU",
             bounds=(0, LARGEST_RANGE),
             range=(0, 25),
-            meaning=f"loudness range of {what}: 95th minus 10th percentile of the gated short-term loudness",
-            undefined="shorter than 3 s, or silence: nothing above -70 LUFS",
+            meaning=f"loudness range of {source}: 95th minus 10th percentile of the gated short-term loudness",
+            undefined=f"{source} is shorter than 3 s, or silent (nothing above -70 LUFS)",
         ),
     )
 
@@ -38,10 +40,10 @@ FEATURE = Feature(
         Field(
             "true_peak",
             "dBTP",
-            bounds=(-900, 20),  # the lower one is the smallest float32
+            bounds=(-900, 20),  # the smallest float32 is above -900 dB
             range=(-20, 3),
-            meaning="largest level between the samples too, by four-fold oversampling, over all channels",
-            undefined="in digital silence",
+            meaning="largest level of all channels, also between samples, by four-fold oversampling",
+            undefined="the full mix is digital silence",
         ),
         *(field for stem in STEMS for field in _fields(f"_{stem}", f"the {stem} stem", -70)),
     ),
@@ -50,17 +52,19 @@ FEATURE = Feature(
 
 
 def measure(full_mix: Audio, **stems: Audio) -> dict[str, float | None]:
-    """Measure loudness.
+    """Measure the loudness of the full mix and of the stems.
 
     Parameters
     ----------
-    full_mix, drums, bass, other, vocals : samples float32 [channel, n], rate in Hz; channels in WAV's order
+    full_mix, drums, bass, other, vocals : samples float32 [channel, n], rate in Hz; channels in the order of WAV files
 
     Returns
     -------
     lufs, lufs_<stem> : integrated loudness in LUFS
     lra, lra_<stem> : loudness range in LU
     true_peak : of the full mix, in dBTP
+
+    Undefined values are None.
     """
     values: dict[str, float | None] = {"true_peak": loudness.true_peak(full_mix.samples, full_mix.rate)}
     for suffix, audio in (("", full_mix), *((f"_{stem}", stems[stem]) for stem in STEMS)):

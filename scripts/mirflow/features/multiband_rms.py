@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from mirflow.audio import Audio
+from mirflow.core.audio import Audio
+from mirflow.core.feature import Feature, Field
 from mirflow.dsp import spectrum
-from mirflow.registry import Feature, Field
 
 BANDS = {"bass": (20, 120), "body": (120, 600), "mid": (600, 2500), "air": (2500, 22000)}  # Hz
 FLOOR_DB = -120.0
-FRAME = 35280  # samples at 44.1 kHz: 0.8 s, bins of 1.25 Hz, an 80th of the lowest band
+FRAME = 35280  # samples at 44.1 kHz: 0.8 s, so that the lowest band has 80 bins of 1.25 Hz
 
 FEATURE = Feature(
     name="multiband_rms",
@@ -18,9 +18,9 @@ FEATURE = Feature(
         Field(
             f"rms_energy_{name}",
             "dBFS",
-            bounds=(FLOOR_DB, 20),  # floating point may exceed full scale
-            range=(-105 if name == "bass" else -60, 0),  # a solo instrument may leave the bass to the room's rumble
-            meaning=f"RMS level from {low} to {high} Hz, energy mean over channels; -120 is the floor and silence",
+            bounds=(FLOOR_DB, 20),  # floating-point samples may exceed full scale
+            range=(-105 if name == "bass" else -60, 0),  # with a solo instrument, the bass band has only room noise
+            meaning=f"RMS level from {low} to {high} Hz of all channels; at least -120, which is the value in silence",
         )
         for name, (low, high) in BANDS.items()
     ),
@@ -37,7 +37,7 @@ def measure(full_mix: Audio) -> dict[str, float]:
 
     Returns
     -------
-    rms_energy_<band> : RMS in dB re full scale (a full-scale sine reads -3.01), energy mean over channels, >= -120
+    rms_energy_<band> : RMS level of all channels in dB re full scale, at least -120; -3.01 for a full-scale sine
     """
     frequency, power = spectrum.power_spectrum(full_mix.samples, full_mix.rate, frame=FRAME)
     values = {}

@@ -1,17 +1,17 @@
-"""How the harmony of bass and other moves from beat to beat."""
+"""Changes of the harmony from beat to beat, in the stems bass and other."""
 
 import numpy as np
 
-from mirflow.audio import Audio
+from mirflow.core.audio import Audio
+from mirflow.core.feature import Feature, Field
 from mirflow.dsp import pitch_class
-from mirflow.registry import Feature, Field
 
 HARMONIC_STEMS = ("bass", "other")
-SILENT_DB = -70.0  # RMS re full scale, as loudness gates
-FEWEST_BEATS = 3  # that make two intervals to compare
-STEP_SECONDS = 0.5  # without beats
+SILENT_DB = -70.0  # RMS re full scale, the same threshold as the absolute gate of loudness
+FEWEST_BEATS = 3  # they have two intervals, which can be compared
+STEP_SECONDS = 0.5  # length of the intervals when there are fewer beats
 
-_UNDEFINED = "stem silent (RMS below -70 dBFS), or sounding in fewer than two beats"
+_UNDEFINED = "the stem is silent (RMS below -70 dBFS), or audible in fewer than two beats"
 
 FEATURE = Feature(
     name="per_stem_harmonic",
@@ -26,7 +26,8 @@ FEATURE = Feature(
                 "ratio",
                 bounds=(0, 1),
                 range=(0, 1),
-                meaning=f"mean cosine distance of {stem}'s chroma from beat to beat: held chord 0, no common pitch 1",
+                meaning=f"mean cosine distance of the chroma of {stem} between consecutive beats: 0 for a sustained "
+                "chord, 1 without a common pitch class",
                 undefined=_UNDEFINED,
             ),
             Field(
@@ -34,7 +35,8 @@ FEATURE = Feature(
                 "ratio",
                 bounds=(0, 1),
                 range=(0, 0.6),
-                meaning=f"1 - length of the mean of {stem}'s chroma unit vectors per beat: one chord throughout 0",
+                meaning=f"circular variance of the chroma of {stem}: 1 - norm of the mean of the unit vectors of all "
+                "beats; 0 for a single chord",
                 undefined=_UNDEFINED,
             ),
         )
@@ -44,17 +46,21 @@ FEATURE = Feature(
 
 
 def measure(bass: Audio, other: Audio, beats: np.ndarray) -> dict[str, float | None]:
-    """Measure harmonic movement and variance; half-second steps take the place of fewer than three beats.
+    """Measure harmonic movement and variance.
+
+    With fewer than three beats, intervals of half a second are compared instead of beats.
 
     Parameters
     ----------
     bass, other : samples float32 [channel, n], rate in Hz
-    beats : times in seconds [k]
+    beats : seconds, ascending [k]
 
     Returns
     -------
-    harmonic_movement_<stem> : mean cosine distance of consecutive sounding beats, in [0, 1]
-    harmonic_variance_<stem> : 1 - length of the mean unit vector, in [0, 1]
+    harmonic_movement_<stem> : mean cosine distance of consecutive beats that are not silent, in [0, 1]
+    harmonic_variance_<stem> : 1 - norm of the mean unit vector, in [0, 1]
+
+    Both are None for a silent stem, and when the stem is audible in fewer than two beats.
     """
     values: dict[str, float | None] = {}
     for stem, sound in (("bass", bass), ("other", other)):
@@ -71,6 +77,6 @@ def _movement_and_variance(sound: Audio, beats: np.ndarray) -> tuple[float | Non
     chroma = pitch_class.chroma_between(sound, edges, pitch_class.tuning_of(sound))
     if len(chroma) < 2:
         return None, None
-    likeness = (chroma[1:] * chroma[:-1]).sum(axis=1)
-    # vectors of length 1 without negative parts: both lie in [0, 1] but for rounding
-    return max(0.0, float(1 - likeness.mean())), max(0.0, float(1 - np.linalg.norm(chroma.mean(axis=0))))
+    similarity = (chroma[1:] * chroma[:-1]).sum(axis=1)
+    # The vectors have the norm 1 and no negative elements. So both values are in [0, 1], except for rounding.
+    return max(0.0, float(1 - similarity.mean())), max(0.0, float(1 - np.linalg.norm(chroma.mean(axis=0))))

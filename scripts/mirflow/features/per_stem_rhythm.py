@@ -1,15 +1,16 @@
-"""Rhythm of each stem: density of its onsets, syncopation, complexity, evenness."""
+"""Rhythm of each stem: onset density, syncopation, complexity and evenness."""
 
 import numpy as np
 
-from mirflow.audio import Audio
+from mirflow.core.audio import Audio
+from mirflow.core.feature import Feature, Field
+from mirflow.core.layout import STEMS
 from mirflow.dsp import metre, rhythm
 from mirflow.dsp.onsets import detect
-from mirflow.registry import STEMS, Feature, Field
 
 WINDOW = 4.0  # s
 HOP = 2.0  # s
-EARLY = 0.005  # s, by which windows open and close early: a pulse on their edges then falls to one side
+EARLY = 0.005  # s by which windows start and end early, so that a pulse near their edges is always in the same window
 
 FEATURE = Feature(
     name="per_stem_rhythm",
@@ -20,21 +21,23 @@ FEATURE = Feature(
         for stem in STEMS
         for field in (
             Field(f"onset_density_average_{stem}", "1/s", bounds=(0, np.inf), range=(0, 15),
-                  meaning=f"onsets per second of the {stem} stem, mean of the full 4 s windows, every 2 s",
-                  undefined="shorter than 4 s, unless nothing sounds (then 0)"),
+                  meaning=f"onsets per second of the {stem} stem, mean of all complete 4 s windows, every 2 s",
+                  undefined="the track is shorter than 4 s (0 if the stem has no onsets)"),
             Field(f"onset_density_variance_{stem}", "1/s^2", bounds=(0, np.inf), range=(0, 20),
-                  meaning=f"variance of the same windows of the {stem} stem",
-                  undefined="shorter than 4 s, unless nothing sounds (then 0)"),
+                  meaning=f"variance of the onsets per second of the {stem} stem over the same windows",
+                  undefined="the track is shorter than 4 s (0 if the stem has no onsets)"),
             Field(f"syncopation_{stem}", "ratio", bounds=(0, 1), range=(0, 0.6),
-                  meaning=f"as syncopation, of the {stem} stem's onsets",
-                  undefined="silent stem, fewer than two beats, or no onset among them"),
+                  meaning=f"like syncopation, of the onsets of the {stem} stem",
+                  undefined="the stem is silent, there are fewer than two beats, or no onset lies between beats"),
             Field(f"rhythmic_complexity_{stem}", "ratio", bounds=(0, 1), range=(0, 1),
-                  meaning=f"as rhythmic_complexity, of the {stem} stem's onsets", undefined="fewer than 3 onsets"),
+                  meaning=f"like rhythmic_complexity, of the onsets of the {stem} stem",
+                  undefined="the stem has fewer than 3 onsets"),
             Field(f"rhythmic_evenness_{stem}", "ratio", bounds=(0, 1), range=(0, 1),
-                  meaning=f"as rhythmic_evenness, of the {stem} stem's onsets", undefined="fewer than 3 onsets"),
+                  meaning=f"like rhythmic_evenness, of the onsets of the {stem} stem",
+                  undefined="the stem has fewer than 3 onsets"),
         )
     ),
-    cite="as onsets, syncopation and complexity",
+    cite="see onsets, syncopation and complexity",
 )  # fmt: skip
 
 
@@ -44,41 +47,47 @@ def measure(*, onsets: np.ndarray, beats: np.ndarray, downbeats: np.ndarray,
 
     Parameters
     ----------
-    onsets : s, of the full mix: they say how beats divide, since the metre is that of the music, not of a stem
-    beats, downbeats : s, ascending
-    stems : the four of `STEMS`, samples float32 [channel, n], rate in Hz; the mean of the channels is used
+    onsets : of the full mix, in seconds, ascending [k]. They determine the division of beats, which is the same for all
+        stems
+    beats, downbeats : seconds, ascending [n], [m]
+    stems : drums, bass, other and vocals, samples float32 [channel, n], rate in Hz; the mean of the channels is
+        analysed
 
     Returns
     -------
-    the keys of `FEATURE`
+    onset_density_average_<stem> : onsets per second
+    onset_density_variance_<stem> : 1/s²
+    syncopation_<stem>, rhythmic_complexity_<stem>, rhythmic_evenness_<stem> : in [0, 1]
+
+    Undefined values are None.
     """
     division = metre.division(onsets=onsets, beats=beats)
     values: dict[str, float | None] = {}
     for stem in STEMS:
         audio = stems[stem]
-        found = detect(audio.mono(), audio.rate).times
-        average, variance = density(found, audio.duration)
-        score, _ = rhythm.syncopation(onsets=found, beats=beats, downbeats=downbeats, division=division)
-        intervals = rhythm.complexity(onsets=found, beats=beats, division=division)
+        stem_onsets = detect(audio.mono(), audio.rate).times
+        average, variance = density(stem_onsets, audio.duration)
+        score, _ = rhythm.syncopation(onsets=stem_onsets, beats=beats, downbeats=downbeats, division=division)
+        statistics = rhythm.complexity(onsets=stem_onsets, beats=beats, division=division)
         values |= {
             f"onset_density_average_{stem}": average,
             f"onset_density_variance_{stem}": variance,
             f"syncopation_{stem}": score,
-            f"rhythmic_complexity_{stem}": intervals.entropy,
-            f"rhythmic_evenness_{stem}": intervals.evenness,
+            f"rhythmic_complexity_{stem}": statistics.entropy,
+            f"rhythmic_evenness_{stem}": statistics.evenness,
         }
     return values
 
 
 def density(onsets: np.ndarray, duration: float) -> tuple[float | None, float | None]:
-    """Return mean and variance of the onsets per second in full windows of `WINDOW`, every `HOP`.
+    """Return the mean and the variance of the onsets per second, over complete windows of `WINDOW` every `HOP`.
 
-    Without onsets both are 0; with onsets in less than one window both are None.
+    Both are 0 without onsets. Both are None when there are onsets, but no complete window.
 
     Parameters
     ----------
-    onsets : s, ascending [k]
-    duration : s
+    onsets : seconds, ascending [k]
+    duration : seconds
     """
     if not len(onsets):
         return 0.0, 0.0

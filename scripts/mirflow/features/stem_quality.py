@@ -1,16 +1,17 @@
-"""How much there is in each stem, and whether the stems are the mix: numbers to select training data by."""
+"""Levels of the stems and their agreement with the mix, for the selection of training data."""
 
 import numpy as np
 
-from mirflow.audio import Audio, resample
-from mirflow.dsp.separation_layout import fold_down
-from mirflow.errors import MirflowError
-from mirflow.registry import STEMS, Feature, Field
+from mirflow.core.audio import Audio, resample
+from mirflow.core.errors import MirflowError
+from mirflow.core.feature import Feature, Field
+from mirflow.core.layout import STEMS
+from mirflow.dsp.separation.channels import fold_down
 
 FRAME = 2048  # samples at 44.1 kHz
 SILENT_DB = -60  # dBFS
-FLOAT_DB = (-800, 800)  # what 32-bit floats can hold
-EXACT_DB = -200  # residual of stems that add up to the mix bit by bit
+FLOAT_DB = (-800, 800)  # range of 32-bit floats
+EXACT_DB = -200  # residual of stems that add up to the mix exactly
 
 FEATURE = Feature(
     name="stem_quality",
@@ -27,15 +28,15 @@ FEATURE = Feature(
                     bounds=FLOAT_DB,
                     range=(-70, 0),
                     meaning=f"root mean square of {stem} over all channels",
-                    undefined="in digital silence",
+                    undefined="the stem is digital silence",
                 ),
                 Field(
                     f"stem_peak_{stem}",
                     "dBFS",
                     bounds=FLOAT_DB,
                     range=(-70, 0),
-                    meaning=f"largest sample of {stem}",
-                    undefined="in digital silence",
+                    meaning=f"largest absolute sample of {stem}",
+                    undefined="the stem is digital silence",
                 ),
                 Field(
                     f"stem_silence_{stem}",
@@ -43,7 +44,7 @@ FEATURE = Feature(
                     bounds=(0, 1),
                     range=(0, 1),
                     meaning=f"share of 46 ms frames of {stem} below -60 dBFS",
-                    undefined="without a sample",
+                    undefined="the stem has no samples",
                 ),
                 Field(
                     f"stem_correlation_{stem}",
@@ -51,7 +52,7 @@ FEATURE = Feature(
                     bounds=(0, 1),
                     range=(0, 1),
                     meaning=f"absolute correlation of {stem} with the mix over all channels",
-                    undefined="when one of them is constant",
+                    undefined="the stem or the mix is constant",
                 ),
             )
         ),
@@ -60,8 +61,8 @@ FEATURE = Feature(
             "dB",
             bounds=(EXACT_DB, FLOAT_DB[1]),
             range=(-60, 0),
-            meaning="energy of mix minus sum of stems over energy of the mix; -200 is exact",
-            undefined="for a silent mix",
+            meaning="energy of the mix minus the sum of the stems, over the energy of the mix; -200 if they are equal",
+            undefined="the mix is silent",
         ),
     ),
     cite="own definition",
@@ -69,32 +70,35 @@ FEATURE = Feature(
 
 
 def measure(full_mix: Audio, drums: Audio, bass: Audio, other: Audio, vocals: Audio) -> dict[str, float | None]:
-    """Measure the stems of a mix.
+    """Measure the levels of the stems, and compare the stems with the mix.
 
     Parameters
     ----------
     full_mix, drums, bass, other, vocals : samples float32 [channel, n], rate in Hz. A mix with another rate or more
-        channels than the stems (MP3 holds two, at 48 kHz at most) is brought to theirs first
+        channels than the stems is resampled and mixed down to theirs. (MP3 has at most two channels at 48 kHz)
 
     Returns
     -------
-    stem_rms_<s>, stem_peak_<s> : dBFS
-    stem_silence_<s> : share of frames below -60 dBFS, in [0, 1]
-    stem_correlation_<s> : absolute Pearson correlation with the mix, in [0, 1]
-    stem_residual : dB re the mix
+    stem_rms_<stem>, stem_peak_<stem> : dBFS
+    stem_silence_<stem> : share of frames below -60 dBFS, in [0, 1]
+    stem_correlation_<stem> : absolute Pearson correlation with the mix, in [0, 1]
+    stem_residual : dB relative to the mix
+
+    Undefined values are None.
 
     Raises
     ------
-    MirflowError : stems of different layouts or rates, or another length than the mix
+    MirflowError : the stems differ in the number of channels or in the rate, or a stem has another duration than the
+        mix
     """
     stems = {"drums": drums, "bass": bass, "other": other, "vocals": vocals}
     layouts = {(len(stem.samples), stem.rate) for stem in stems.values()}
     if len(layouts) > 1:
-        raise MirflowError(f"stems must have one number of channels and one rate, found {sorted(layouts)}")
+        raise MirflowError(f"all stems must have the same number of channels and the same rate, got {sorted(layouts)}")
     for name, stem in stems.items():
         if abs(stem.duration - full_mix.duration) > 0.1:
             raise MirflowError(f"{name} lasts {stem.duration:.3f} s, the full mix {full_mix.duration:.3f} s")
-    mix = _conform(full_mix, *layouts.pop())
+    mix = _to_layout(full_mix, *layouts.pop())
     length = min(mix.shape[1], *(stem.samples.shape[1] for stem in stems.values()))
     mix = mix[:, :length]
 
@@ -113,8 +117,13 @@ def measure(full_mix: Audio, drums: Audio, bass: Audio, other: Audio, vocals: Au
     return values
 
 
-def _conform(full_mix: Audio, channels: int, rate: int) -> np.ndarray:
-    """Bring the mix to the stems' layout and rate."""
+def _to_layout(full_mix: Audio, channels: int, rate: int) -> np.ndarray:
+    """Mix the full mix down and resample it, to the number of channels and the rate of the stems: [channel, n].
+
+    Raises
+    ------
+    MirflowError : the stems have more channels than the mix
+    """
     samples = full_mix.samples
     if len(samples) != channels:
         samples = full_mix.mono()[None] if channels == 1 else fold_down(samples)
@@ -124,14 +133,17 @@ def _conform(full_mix: Audio, channels: int, rate: int) -> np.ndarray:
 
 
 def _power(samples: np.ndarray) -> float:
+    """Return the mean square of all samples of all channels; 0 without samples."""
     return float(np.mean(np.square(samples, dtype=np.float64))) if samples.size else 0.0
 
 
 def _decibel(power: float) -> float | None:
+    """Convert power to dB; None for 0."""
     return 10 * float(np.log10(power)) if power > 0 else None
 
 
 def _silence(samples: np.ndarray, rate: int) -> float | None:
+    """Return the share of the frames of [channel, n] with an RMS below `SILENT_DB`; None without samples."""
     length = samples.shape[1]
     if length == 0:
         return None
@@ -142,10 +154,11 @@ def _silence(samples: np.ndarray, rate: int) -> float | None:
 
 
 def _correlation(samples: np.ndarray, mix: np.ndarray) -> float | None:
+    """Return the absolute correlation of two signals [channel, n]; None if one of them is constant."""
     if samples.size == 0:
         return None
-    one, two = (signal.astype(np.float64).ravel() for signal in (samples, mix))
-    one -= one.mean()
-    two -= two.mean()
-    scale = float(np.sqrt((one @ one) * (two @ two)))
-    return min(abs(float(one @ two)) / scale, 1.0) if scale > 0 else None
+    first_signal, second_signal = (signal.astype(np.float64).ravel() for signal in (samples, mix))
+    first_signal -= first_signal.mean()
+    second_signal -= second_signal.mean()
+    scale = float(np.sqrt((first_signal @ first_signal) * (second_signal @ second_signal)))
+    return min(abs(float(first_signal @ second_signal)) / scale, 1.0) if scale > 0 else None

@@ -1,9 +1,9 @@
-"""Syncopation of the full mix: how far its onsets contradict the metre."""
+"""Syncopation of the full mix: onsets on metrically weak positions that are followed by rests on strong ones."""
 
 import numpy as np
 
+from mirflow.core.feature import Feature, Field
 from mirflow.dsp import metre, rhythm
-from mirflow.registry import Feature, Field
 
 FEATURE = Feature(
     name="syncopation",
@@ -11,11 +11,12 @@ FEATURE = Feature(
     inputs=("onsets", "beats", "downbeats"),
     fields=(
         Field("syncopation", "ratio", bounds=(0, 1), range=(0, 0.6),
-              meaning="Longuet-Higgins & Lee score of a bar over the largest in its metre, mean of bars with notes",
-              undefined="fewer than two beats, or no onset among them"),
+              meaning="Longuet-Higgins & Lee score of a bar, divided by the largest score in its metre; mean over bars "
+                      "with notes",
+              undefined="there are fewer than two beats, or no onset lies between beats"),
         Field("on_beat_ratio", "ratio", bounds=(0, 1), range=(0, 1),
               meaning="share of onsets whose nearest sixteenth is a beat",
-              undefined="fewer than two beats, or no onset among them"),
+              undefined="there are fewer than two beats, or no onset lies between beats"),
     ),
     cite="Longuet-Higgins & Lee 1984, Music Perception 1(4); Fitch & Rosenfeld 2007, Music Perception 25(1)",
 )  # fmt: skip
@@ -26,11 +27,11 @@ def measure(onsets: np.ndarray, beats: np.ndarray, downbeats: np.ndarray) -> dic
 
     Parameters
     ----------
-    onsets, beats, downbeats : s, ascending [k], [n], [m]
+    onsets, beats, downbeats : seconds, ascending [k], [n], [m]
 
     Returns
     -------
-    the keys of `FEATURE`
+    syncopation, on_beat_ratio : in [0, 1]; None when undefined
     """
     division = metre.division(onsets=onsets, beats=beats)
     value, on_beat_ratio = rhythm.syncopation(onsets=onsets, beats=beats, downbeats=downbeats, division=division)

@@ -1,26 +1,27 @@
-"""Tonality of the pitched part: harmonic pitch class profile and, out of it, tonal interval vector, tonic and scale."""
+"""Tonality of the pitched part: harmonic pitch class profile, and the tonal interval vector and key derived from it."""
 
 import numpy as np
 
-from mirflow.audio import Audio
+from mirflow.core.audio import Audio
+from mirflow.core.feature import Feature, Field
 from mirflow.dsp import essentia_algorithms, pitch_class, spectrum
-from mirflow.registry import Feature, Field
 
-FRAME = 8820  # samples at 44.1 kHz: 0.2 s, which tells low semitones apart
+FRAME = 8820  # samples at 44.1 kHz: 0.2 s, to resolve low semitones
 HOP = FRAME // 2
 LOWEST, HIGHEST = 40.0, 5000.0  # Hz, of the spectral peaks
-MAX_PEAKS = 100
-PEAK_THRESHOLD = 1e-5  # of the frame's largest magnitude
-HARMONICS = 8  # of each pitch class that its peaks may be
-MIDDLE_C_HZ = 261.6255653  # at 440 Hz: bin 0 of the profile is C
-A_INDEX = 9  # Essentia's Key wants bin 0 to be A
-# Of Essentia's profiles this one was right most often: on full cadences in three timbres always, on rendered pieces
-# whose notes are known in 7 of 8. The triads that `usePolyphony` adds to a profile drew cadences to the subdominant.
+MAX_PEAKS = 100  # per frame
+PEAK_THRESHOLD = 1e-5  # relative to the largest magnitude of the frame
+HARMONICS = 8  # a spectral peak counts for all pitch classes of which it may be one of the first 8 harmonics
+MIDDLE_C_HZ = 261.6255653  # with A4 at 440 Hz; bin 0 of the profile is C
+A_INDEX = 9  # in the profile; Essentia's Key expects bin 0 to be A
+# Of Essentia's key profiles, this one was right most often: for all full cadences in three timbres, and for 7 of 8
+# rendered pieces with known notes. `usePolyphony`, which adds triads to the profile, is off, because with it cadences
+# were assigned to the subdominant.
 KEY_PROFILE = "bgate"
 NATURALS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 ACCIDENTALS = {"": 0, "#": 1, "b": -1}
 TIV_WEIGHTS = np.array([3, 8, 11.5, 15, 14.5, 7.5])  # of k = 1 ... 6, for audio
-TIV_INTERVALS = (  # what each k measures, and how far music goes on either side
+TIV_INTERVALS = (  # what each k measures, and its largest absolute value in music
     ("chromaticity", 0.1),
     ("dyads", 0.4),
     ("triads", 0.7),
@@ -29,7 +30,7 @@ TIV_INTERVALS = (  # what each k measures, and how far music goes on either side
     ("whole-tone quality", 0.5),
 )
 
-_SILENCE = "in silence, or without a spectral peak"
+_SILENCE = "the track is silent, or has no spectral peaks"
 
 FEATURE = Feature(
     name="tonality",
@@ -53,8 +54,8 @@ FEATURE = Feature(
                 "1",
                 bounds=(-1, 1),
                 range=(-largest, largest),
-                meaning=f"tonal interval vector, {part} part of k = {k}: {interval}; L2 norm of all is 1",
-                undefined=_SILENCE + ", or all pitch classes alike",
+                meaning=f"tonal interval vector, {part} part of k = {k}: {interval}; the L2 norm of all is 1",
+                undefined=_SILENCE + ", or all pitch classes are equal",
             )
             for index, (k, interval, largest, part) in enumerate(
                 (k, interval, largest, part)
@@ -67,15 +68,15 @@ FEATURE = Feature(
             "pitch class",
             bounds=(0, 11),
             range=(0, 11),
-            meaning="tonic of the likeliest key, C = 0 to B = 11",
-            undefined=_SILENCE + ", or all pitch classes alike",
+            meaning="tonic of the most likely key, C = 0 to B = 11",
+            undefined=_SILENCE + ", or all pitch classes are equal",
             kind=int,
         ),
         Field(
             "tonic_scale",
             "name",
-            meaning='"major" or "minor"',
-            undefined="when tonic is",
+            meaning='scale of the most likely key: "major" or "minor"',
+            undefined="tonic is null",
             kind=str,
         ),
         Field(
@@ -83,8 +84,8 @@ FEATURE = Feature(
             "ratio",
             bounds=(0, 1),
             range=(0, 1),
-            meaning="how well the profile fits that key (correlation): clear keys above 0.7, noise below",
-            undefined="when tonic is",
+            meaning="correlation of the profile with that key: above 0.7 for a clear key, lower for noise",
+            undefined="tonic is null",
         ),
     ),
     cite="Gómez 2006, PhD thesis UPF (HPCP); Bernardes et al. 2016, JNMR 45(4), Ramires et al. 2020, TIV.lib (TIV); "
@@ -94,7 +95,7 @@ FEATURE = Feature(
 
 
 def measure(full_mix: Audio, bass: Audio, other: Audio) -> dict[str, float | int | str | None]:
-    """Measure the harmonic pitch class profile and what follows from it.
+    """Measure the harmonic pitch class profile, the tonal interval vector and the key.
 
     Parameters
     ----------
@@ -102,11 +103,13 @@ def measure(full_mix: Audio, bass: Audio, other: Audio) -> dict[str, float | int
 
     Returns
     -------
-    hpcp_0 ... hpcp_11 : C to B, the largest is 1
-    tiv_0 ... tiv_10 : real and imaginary parts of k = 1 ... 6 without the imaginary part of k = 6, which is always 0
+    hpcp_0 ... hpcp_11 : C to B; the largest is 1
+    tiv_0 ... tiv_10 : real and imaginary parts for k = 1 ... 6, without the imaginary part of k = 6, which is always 0
     tonic : 0 (C) ... 11 (B)
     tonic_scale : "major" or "minor"
     tonic_strength : in [0, 1]
+
+    Undefined values are None.
     """
     values = dict.fromkeys(field.key for field in FEATURE.fields)
     tonal = pitch_class.tonal_mix(full_mix, bass, other)
@@ -122,7 +125,16 @@ def measure(full_mix: Audio, bass: Audio, other: Audio) -> dict[str, float | int
 
 
 def mean_hpcp(sound: Audio) -> np.ndarray | None:
-    """Return the mean profile of the frames that are not silent, float64 [12], C = 0, largest 1; None without peaks."""
+    """Return the mean harmonic pitch class profile of all frames that are not silent.
+
+    Parameters
+    ----------
+    sound : samples [channel, n]
+
+    Returns
+    -------
+    float64 [12], C first, with a maximum of 1; None when there are no spectral peaks
+    """
     es = essentia_algorithms.standard()
 
     highest = min(HIGHEST, sound.rate / 2)
@@ -143,7 +155,7 @@ def mean_hpcp(sound: Audio) -> np.ndarray | None:
         maxFrequency=highest,
         weightType="cosine",
         nonLinear=False,
-        bandPreset=False,  # it would normalise below and above 500 Hz apart, and transposing would change the balance
+        bandPreset=False,  # normalises below and above 500 Hz separately, so the profile would depend on transposition
         normalized="unitMax",
     )
     profiles, energies = [], []
@@ -157,7 +169,20 @@ def mean_hpcp(sound: Audio) -> np.ndarray | None:
 
 
 def tonal_interval_vector(hpcp: np.ndarray) -> np.ndarray | None:
-    """Return the tonal interval vector of a profile [12], float64 [11], L2 norm 1; None when all bins are alike."""
+    """Return the tonal interval vector of a profile.
+
+    Parameters
+    ----------
+    hpcp : [12]
+
+    Returns
+    -------
+    float64 [11] with the L2 norm 1; None when all bins of the profile are equal
+
+    Source
+    ------
+    Bernardes, Cocharro, Caetano, Guedes & Davies 2016, A multi-level tonal interval space, JNMR 45(4)
+    """
     coefficients = np.fft.rfft(hpcp / hpcp.sum())[1:] * TIV_WEIGHTS
     vector = np.stack([coefficients.real, coefficients.imag], axis=1).ravel()[:-1]
     length = np.linalg.norm(vector)
@@ -165,7 +190,7 @@ def tonal_interval_vector(hpcp: np.ndarray) -> np.ndarray | None:
 
 
 def key_of(hpcp: np.ndarray) -> tuple[int, str, float]:
-    """Return tonic (C = 0), scale and strength of the key that fits a profile [12] best."""
+    """Return the tonic (0 is C), the scale and the strength in [0, 1] of the key that fits a profile [12] best."""
     es = essentia_algorithms.standard()
 
     find_key = es.Key(profileType=KEY_PROFILE, pcpSize=12, usePolyphony=False, useThreeChords=False)

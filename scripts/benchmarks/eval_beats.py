@@ -1,0 +1,100 @@
+"""Measure beat and downbeat tracking on pieces with known grids, beside librosa and Essentia."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import program
+from benchmarks.beat_scores import TRIMMED, score
+from mirflow.core import artifacts, audio
+from mirflow.core.audio import Audio
+from mirflow.core.errors import MirflowError
+from mirflow.rhythm import dsp
+from mirflow.rhythm.decoders import DECODERS
+
+COLUMNS = ("beat F", "CMLt", "AMLt", "downbeat F", "CPU s")
+
+Tracker = Callable[[Audio], tuple[np.ndarray, np.ndarray | None]]  # → beats and downbeats in seconds
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Print the table line by line."""
+    parser = argparse.ArgumentParser(prog="benchmarks.eval_beats", description=__doc__)
+    parser.add_argument(
+        "pieces", type=Path, help="directory of <id>/mix.flac with beats.txt and downbeats.txt (a time in s per line)"
+    )
+    parser.add_argument("--decoder", choices=sorted(DECODERS), default="hmm", help="how the grid is found")
+    arguments = parser.parse_args(argv)
+    for line in report(arguments.pieces, arguments.decoder):
+        print(line, flush=True)
+
+
+def report(directory: Path, decoder: str) -> Iterator[str]:
+    """Track every piece below `directory`, and give the table line by line.
+
+    Parameters
+    ----------
+    directory : holds <id>/mix.flac with beats.txt and downbeats.txt
+    decoder : name out of `DECODERS`
+
+    Raises
+    ------
+    MirflowError : there is no piece
+    """
+    pieces = sorted(path.parent for path in directory.glob("*/mix.flac"))
+    if not pieces:
+        raise MirflowError(f"{directory}: no <id>/mix.flac in it")
+    trackers: dict[str, Tracker] = {
+        f"dsp, {decoder}": lambda mix: _own(mix, decoder),
+        "librosa beat_track": lambda mix: (_librosa(mix), None),
+        "Essentia multifeature": lambda mix: (_essentia(mix, "multifeature"), None),
+        "Essentia degara": lambda mix: (_essentia(mix, "degara"), None),
+    }
+    first = audio.read(pieces[0] / "mix.flac")
+    for track in trackers.values():
+        track(first)  # imports and compilation are not part of the time
+    yield f"beats and downbeats, without the first {TRIMMED:.0f} s; CPU s: per minute of audio"
+    yield f"{'piece':32s} {'tracker':24s}" + "".join(f"{column:>12s}" for column in COLUMNS)
+    rows: dict[str, list[tuple[float, ...]]] = {name: [] for name in trackers}
+    for piece in pieces:
+        mix = audio.read(piece / "mix.flac")
+        beats, downbeats = (artifacts.read_times(piece / f"{kind}.txt") for kind in ("beats", "downbeats"))
+        for name, track in trackers.items():
+            began = time.process_time()
+            found, found_downbeats = track(mix)
+            spent = (time.process_time() - began) / mix.duration * 60
+            downbeat_f = np.nan if found_downbeats is None else score(downbeats, found_downbeats)[0]
+            rows[name].append((*score(beats, found), downbeat_f, spent))
+            yield _line(piece.name, name, rows[name][-1])
+    for name, values in rows.items():
+        yield _line("mean", name, np.mean(values, axis=0))
+
+
+def _line(piece: str, tracker: str, row) -> str:
+    return f"{piece:32s} {tracker:24s}" + "".join(f"{'-' if np.isnan(v) else format(v, '.3f'):>12s}" for v in row)
+
+
+def _own(mix: Audio, decoder: str) -> tuple[np.ndarray, np.ndarray]:
+    grid = DECODERS[decoder](dsp.activations(mix))
+    return grid.beats, grid.downbeats
+
+
+def _librosa(mix: Audio) -> np.ndarray:
+    import librosa
+
+    return librosa.beat.beat_track(y=mix.mono(), sr=mix.rate, units="time")[1]
+
+
+def _essentia(mix: Audio, method: str) -> np.ndarray:
+    from mirflow.dsp import essentia_algorithms
+
+    samples = audio.resample(mix.mono(), mix.rate, 44100)
+    return essentia_algorithms.standard().RhythmExtractor2013(method=method)(samples)[1].astype(np.float64)
+
+
+if __name__ == "__main__":
+    sys.exit(program.run(main))

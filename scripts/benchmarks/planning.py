@@ -1,0 +1,186 @@
+"""Measure what Snakemake itself costs with large libraries: CPU seconds and memory until it knows what to do.
+
+The libraries consist of clones of one finished track. Every artifact of that track is copied under the names of the
+others, and so is what Snakemake remembers of it (its metadata), with the names in it changed. For Snakemake the clones
+are as finished as the original.
+"""
+
+import argparse
+import base64
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import measure, program, project
+from benchmarks.measure import Cost
+from benchmarks.plan import planned_jobs
+from mirflow.core import layout
+from mirflow.workflow.launch import BATCH_TRACKS
+
+SEED = "Seed"
+SECONDS, RATE = 2.0, 22050  # of the track that is cloned
+LONGEST = 254  # characters of a part of a record's name: one less than file systems allow
+LINKED = 4096  # bytes; larger files are linked instead of copied, the sound is the same in all tracks
+
+ADDED = '''"""How often something begins."""
+
+from mirflow.core.feature import Feature, Field
+
+FEATURE = Feature("added", 1, ("onsets",), (Field("added_count", "count", kind=int, meaning="number of onsets"),))
+
+
+def measure(onsets):
+    """Count the onsets."""
+    return {"added_count": len(onsets)}
+'''
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Print the table line by line."""
+    parser = argparse.ArgumentParser(prog="benchmarks.planning", description="".join(__doc__.partition(".")[:2]))
+    parser.add_argument("tracks", type=int, nargs="*", default=[1000, 5000], help="sizes of libraries (1000 5000)")
+    parser.add_argument("--folder", type=Path, help="where the libraries are made, and kept (default: temporary)")
+    parser.add_argument("--real", type=int, default=1000, help="up to so many tracks an added feature is made, too")
+    arguments = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="mirflow-planning-") as temporary:
+        for line in report(arguments.folder or Path(temporary), arguments.tracks, real=arguments.real):
+            print(line, flush=True)
+
+
+def report(folder: Path, sizes: list[int], real: int) -> Iterator[str]:
+    """Make the libraries below `folder`, measure, and give the table line by line.
+
+    Parameters
+    ----------
+    sizes : numbers of tracks
+    real : up to so many tracks the added feature is made, not only planned
+    """
+    copy = project.copy(folder / "project")
+    seed = make_seed(copy, folder / "seed")
+    yield f"{'tracks':>7}  {'case':34} {'jobs':>7} {'CPU s':>8} {'wall s':>8} {'GiB':>6}"
+    for size in sizes:
+        library, results = clone(copy, seed, folder / str(size), size)
+        for case, cost in cases(copy, library, results, make=size <= real):
+            jobs = planned_jobs(cost.output)
+            yield f"{size:7}  {case:34} {jobs:7} {cost.cpu:8.1f} {cost.wall:8.1f} {cost.memory:6.2f}"
+
+
+def cases(
+    copy: Path, library: Path, results: Path, make: bool, batch: int = BATCH_TRACKS
+) -> Iterator[tuple[str, Cost]]:
+    """Yield what is measured on one library: (case, cost); with more than `batch` tracks also what `make run` costs.
+
+    Parameters
+    ----------
+    copy : of the project
+    make : whether the added feature is made, not only planned
+    batch : number of tracks that `make run` gives to one process of Snakemake
+    """
+    nothing = results.with_name("nothing")
+    yield "nothing made yet, dry run", snakemake(copy, library, nothing, "-n")
+    # Only the number of jobs, without a line on each of them: what `make run` needs to know before its first job.
+    yield "nothing made yet, table alone", snakemake(copy, library, nothing, "-n", "-q", "--logger", "mirflow")
+    yield "all made, dry run", snakemake(copy, library, results, "-n")
+    yield "all made, run", snakemake(copy, library, results)
+    if len(list(library.glob("*/*.wav"))) > batch:
+        yield "all made, run in batches", in_batches(copy, library, results, batch)
+    new = library / "new.wav"
+    os.link(next(library.glob("*/*.wav")), new)
+    yield "one more track, dry run", snakemake(copy, library, results, "-n")
+    new.unlink()
+    feature = copy / "scripts/mirflow/features/added.py"
+    feature.write_text(ADDED)
+    try:
+        yield "one more feature, dry run", snakemake(copy, library, results, "-n")
+        if make:
+            yield "one more feature, run", snakemake(copy, library, results)
+    finally:
+        feature.unlink()
+
+
+def make_seed(copy: Path, folder: Path) -> Path:
+    """Make the one track for real; return the folder of its library and results."""
+    import soundfile
+
+    library = folder / "library"
+    library.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(0).standard_normal(int(SECONDS * RATE)) * 0.1
+    soundfile.write(library / f"{SEED}.wav", noise, RATE)
+    snakemake(copy, library, folder / "results")
+    return folder
+
+
+def clone(copy: Path, seed: Path, folder: Path, tracks: int) -> tuple[Path, Path]:
+    """Give `tracks` clones of the seed in `folder`; return library and results."""
+    library, results = folder / "library", folder / "results"
+    source = seed / "library" / f"{SEED}.wav"
+    records_folder = _folder(seed / "results")
+    files = [path for path in (seed / "results").rglob("*") if path.is_file() and records_folder not in path.parents]
+    made = [path for path in files if SEED in path.relative_to(seed).parts]  # all but what belongs to no track
+    records = dict(_records(records_folder))
+    for index in range(tracks):
+        track = f"Artist {index // 50:03}/Track {index:05}"
+        (library / track).parent.mkdir(parents=True, exist_ok=True)
+        os.link(source, library / f"{track}.wav")
+        for path in made:
+            target = Path(_renamed(str(path), seed, folder, track))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (os.link if path.stat().st_size > LINKED else shutil.copy2)(path, target)
+        for output, record in records.items():
+            target = _record_path(_folder(results), _renamed(output, seed, folder, track))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(_renamed(record, seed, folder, track))
+    return library, results
+
+
+def _renamed(text: str, seed: Path, folder: Path, track: str) -> str:
+    """Replace, in a path or in a record with paths, the seed by one of its clones."""
+    text = text.replace(f"{SEED}/{SEED}.", f"{track}/{track.rpartition('/')[2]}.")
+    text = re.sub(rf"(?:^|(?<=[/ ])){SEED}(?=[/.])", track, text)
+    return text.replace(f"{seed}/", f"{folder}/")
+
+
+def _folder(results: Path) -> Path:
+    """Return where the records of results lie."""
+    return Path(layout.own(str(results), layout.RECORDS))
+
+
+def _records(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield what Snakemake remembers of the seed: output file below the results, record (JSON)."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            encoded = "".join(part.removeprefix("@") for part in path.relative_to(folder).parts)
+            yield base64.urlsafe_b64decode(encoded).decode(), path.read_text()
+
+
+def _record_path(folder: Path, output: str) -> Path:
+    """Return where Snakemake keeps its record of an output: its name in base 64, in parts where it is long."""
+    encoded = base64.urlsafe_b64encode(output.encode()).decode()
+    parts = [encoded[begin : begin + LONGEST] for begin in range(0, len(encoded), LONGEST)]
+    return folder.joinpath(*(f"@{part}" for part in parts[:-1]), parts[-1])
+
+
+def snakemake(copy: Path, library: Path, results: Path, *options: str) -> Cost:
+    """Run the workflow in a copy of the project, and measure it.
+
+    Raises
+    ------
+    MirflowError : it failed; with the last of what it printed
+    """
+    return measure.run(project.snakemake(library, results, "-j", str(os.cpu_count()), *options), copy)
+
+
+def in_batches(copy: Path, library: Path, results: Path, batch: int) -> Cost:
+    """Run the workflow as `make run` does, one batch of tracks after the other, and measure it."""
+    command = [sys.executable, "-m", "mirflow", "run", "--library", str(library), "--results", str(results)]
+    return measure.run([*command, "-j", str(os.cpu_count()), "--batch", str(batch)], copy)
+
+
+if __name__ == "__main__":
+    sys.exit(program.run(main))

@@ -1,0 +1,1 @@
+"""What everything else stands on: errors, audio, artifacts and where they lie, declarations of features, identity."""

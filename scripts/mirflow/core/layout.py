@@ -1,0 +1,156 @@
+"""Where the artifacts of a track lie and what they are called: said here once, for rules, commands and everything else.
+
+Paths are text, so that the same functions give real paths and Snakemake's patterns (``{parent}{name}``).
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[3]  # the directory of the Snakefile
+CONFIG = PROJECT / "config"
+
+STEMS = ("drums", "bass", "other", "vocals")
+STEM_FORMATS = ("mp3", "flac", "wav", "ogg")
+GRIDS = {"beats": "BEATS_GRID", "downbeats": "DOWNBEATS", "onsets": "ONSETS"}  # name → suffix of its file
+EMBEDDING = "labels/"  # an input of a feature that begins so is the output of that network
+INPUTS = ("full_mix", *STEMS, *GRIDS)  # what a feature may ask for by name; any embedding as well
+
+RECORDS = "records"  # in the folder below: what Snakemake records of the artifacts
+OWN_FOLDER = ".mirflow"  # below the results: what belongs to no track; it marks a directory as the results of a run
+
+# File names inside of a track's folder: where `a` is a track, no track `a/<such a name>` can have a folder.
+_ARTIFACT = re.compile(
+    rf"full_mix\.flac|({'|'.join(STEMS)})\.\w+|.*\.({'|'.join((*GRIDS.values(), 'INFO'))})"
+    r"|\w+\.(json|jsonl|log|wav|png|npz|txt)|done"
+)
+
+
+def is_artifact_name(name: str) -> bool:
+    """Whether the workflow may give a file in a track's folder this name."""
+    return _ARTIFACT.fullmatch(name) is not None
+
+
+@dataclass(frozen=True)
+class TrackFiles:
+    """The artifacts of one track.
+
+    Attributes
+    ----------
+    folder : of the track, <results>/<track id>
+    name : of the track, the last part of its id
+    stem_format : suffix of the stems' files
+    """
+
+    folder: str
+    name: str
+    stem_format: str = "mp3"
+
+    @property
+    def full_mix(self) -> str:
+        """The track, decoded."""
+        return f"{self.folder}/full_mix.flac"
+
+    @property
+    def source_record(self) -> str:
+        """Which file `full_mix` was made from."""
+        return f"{self.folder}/source.json"
+
+    def stem(self, stem: str) -> str:
+        """One of `STEMS`."""
+        return f"{self.folder}/{stem}.{self.stem_format}"
+
+    @property
+    def stems(self) -> dict[str, str]:
+        """All stems, by name."""
+        return {stem: self.stem(stem) for stem in STEMS}
+
+    @property
+    def stems_record(self) -> str:
+        """What separated the stems, and how they were written."""
+        return f"{self.folder}/stems.json"
+
+    @property
+    def beat_activations(self) -> str:
+        """How likely each frame is a beat and a downbeat."""
+        return f"{self.folder}/rhythm/beat_activations.npz"
+
+    @property
+    def beat_activations_record(self) -> str:
+        """What made the activations."""
+        return f"{self.folder}/rhythm/beat_activations.json"
+
+    @property
+    def beats_record(self) -> str:
+        """What made the beat grid."""
+        return f"{self.folder}/rhythm/beats.json"
+
+    @property
+    def beats_audio(self) -> str:
+        """The track with a click on each beat."""
+        return f"{self.folder}/rhythm/beats.wav"
+
+    @property
+    def beats_plot(self) -> str:
+        """The activations with the grid, a picture."""
+        return f"{self.folder}/rhythm/beats.png"
+
+    def grid(self, grid: str) -> str:
+        """One of `GRIDS`: times in seconds, one a line."""
+        return f"{self.folder}/{self.name}.{GRIDS[grid]}"
+
+    def embedding(self, network: str) -> str:
+        """The output of a network for each patch of the track."""
+        return f"{self.folder}/{EMBEDDING}{network}.npz"
+
+    def fragment(self, feature: str) -> str:
+        """The values of one feature."""
+        return f"{self.folder}/features/{feature}.json"
+
+    def text(self, prompt: str) -> str:
+        """The answer to one prompt."""
+        return f"{self.folder}/texts/{prompt}.txt"
+
+    def text_record(self, prompt: str) -> str:
+        """How the answer was made."""
+        return f"{self.folder}/texts/{prompt}.json"
+
+    @property
+    def info(self) -> str:
+        """All fragments, merged."""
+        return f"{self.folder}/{self.name}.INFO"
+
+    def input(self, name: str) -> str:
+        """Return the file of a feature's input: one of `INPUTS`, or an embedding."""
+        if name in STEMS:
+            return self.stem(name)
+        if name in GRIDS:
+            return self.grid(name)
+        if name.startswith(EMBEDDING):
+            return self.embedding(name.removeprefix(EMBEDDING))
+        return {"full_mix": self.full_mix}[name]
+
+
+def track_files(results: str, track: str, stem_format: str = "mp3") -> TrackFiles:
+    """Return the artifacts of the track with this id."""
+    return TrackFiles(f"{results}/{track}", track.rpartition("/")[2], stem_format)
+
+
+def own(results: str, *parts: str) -> str:
+    """Return a path in the folder of what belongs to no track."""
+    return "/".join((str(results), OWN_FOLDER, *parts))
+
+
+def log_folder(results: str, track: str = "{parent}{name}") -> str:
+    """Return where the commands of a track write their logs."""
+    return own(results, "logs", track)
+
+
+def benchmark_folder(results: str, track: str = "{parent}{name}") -> str:
+    """Return where Snakemake notes what the jobs of a track took."""
+    return own(results, "benchmarks", track)
+
+
+def merge_stamp(results: str, track: str = "{parent}{name}") -> str:
+    """Return the file that says when the last merge into a track's ``.INFO`` succeeded."""
+    return own(results, "merged", track, "done")

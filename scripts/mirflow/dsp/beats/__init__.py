@@ -1,0 +1,1 @@
+"""Beat tracking by signal processing: onset strength in bands, periodicity, metre and Viterbi decoding."""

@@ -1,0 +1,1 @@
+"""Source separation into stems by signal processing."""

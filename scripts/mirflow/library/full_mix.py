@@ -1,0 +1,425 @@
+"""Turning any audio file into ``full_mix.flac``, or into one line that says what is wrong with the file.
+
+A FLAC file is copied as it is. Everything else is decoded at its own rate and with its own channels, block by block:
+integers keep their bits, floats and lossy formats become 24 bit. A source that exceeds full scale is attenuated as a
+whole until it fits; nothing is ever clipped.
+"""
+
+import hashlib
+import math
+import mmap
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from mirflow.core import artifacts, audio
+from mirflow.core.errors import MirflowError
+from mirflow.library import containers
+from mirflow.library.containers import Container, Damaged, StreamInfo, Window
+
+VERSION = 1  # raise it when the samples change
+BLOCK = 65536  # samples per channel that are in memory at a time, about
+MAX_CHANNELS = 8  # FLAC's
+MIN_RATE = 4000  # Hz; the loudness filter of ITU-R BS.1770 has a corner at 1682 Hz
+MAX_RATE = 655350  # Hz; above 65535 a FLAC frame counts in tens
+USUAL = 2 * 48000  # samples per second over all channels; files with more may be correspondingly shorter
+FULL_SCALE = 1 << 23  # of 24 bit
+MAX_PEAK = 1 << 31  # times full scale: floats may be scaled like integers; a flipped bit in an exponent exceeds this
+SLACK = 0.5  # s that an MP4 or ASF header may announce too many: some include the delay of the encoder
+PADDING = 8192  # samples, the most that an AAC encoder adds to fill its last frames
+
+DEMUXERS = {
+    "FLAC": "flac", "WAV": "wav", "RF64": "wav", "W64": "w64", "AIFF": "aiff", "OGG": "ogg",
+    "MPEG": "mp3", "ADTS": "aac", "MP4": "mov", "ASF": "asf",
+}  # fmt: skip
+# libsndfile can read MPEG audio too, but stops at a guessed length where there is no Xing header.
+FFMPEG_ONLY = ("MPEG", "ADTS", "MP4", "ASF")
+
+
+def make(
+    source: str | os.PathLike, flac: str | os.PathLike, name: str | None = None, max_minutes: float = math.inf
+) -> dict:
+    """Turn an audio file into a FLAC file, atomically.
+
+    Parameters
+    ----------
+    source : an audio file; its content decides how it is read, not its extension
+    flac : where to write
+    name : what the record calls the source; its path by default
+    max_minutes : of stereo at 48 kHz; longer sources are refused before they cost much time or memory
+
+    Returns
+    -------
+    source, sha256 and size (bytes) of the file, format and codec as found; rate (Hz), channels, frames, duration (s)
+    and bit_depth as written; gain_db : by how much a source beyond full scale was attenuated, otherwise 0
+
+    Raises
+    ------
+    MirflowError : the source cannot be read, is not audio, is damaged or truncated, has no samples, NaN or infinite
+        samples, is too long, changes while it is read, or does not fit into a FLAC file; or the FLAC file cannot be
+        written. The message is one line that names the file
+    """
+    import soundfile
+
+    try:
+        with _mapped(source) as data:
+            size, digest = len(data), hashlib.sha256(data).hexdigest()
+            converted = _convert(data, containers.examine(data), Path(flac), max_minutes)
+    except Damaged as error:
+        raise MirflowError(f"{_one_line(source)}: {error}") from error
+    except (OSError, soundfile.LibsndfileError) as error:  # of writing: errors of reading have become Damaged
+        raise MirflowError(f"{_one_line(flac)}: cannot be written ({getattr(error, 'strerror', error)})") from error
+    return {"source": _text(source if name is None else name), "sha256": digest, "size": size, **converted}
+
+
+@contextmanager
+def _mapped(source: str | os.PathLike) -> Iterator[containers.Bytes]:
+    """Map the content of a regular file into memory; afterwards check that the file has not changed.
+
+    Raises
+    ------
+    Damaged : it is not a regular file, cannot be read, or has changed
+    """
+    try:
+        if not stat.S_ISREG(os.stat(source).st_mode):  # opening a pipe would wait for a writer
+            raise Damaged("is not a file")
+        file = open(source, "rb")
+    except OSError as error:
+        raise Damaged(f"cannot be read ({error.strerror or error})") from error
+    with file:
+        before = os.fstat(file.fileno())
+        try:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if before.st_size else b""
+        except OSError as error:
+            raise Damaged(f"cannot be read ({error.strerror or error})") from error
+        try:
+            yield data
+        finally:
+            if data:
+                data.close()
+        after = os.fstat(file.fileno())
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise Damaged("changed while it was read")
+
+
+def _text(path: str | os.PathLike) -> str:
+    """Return a path as text that can be written as UTF-8."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def _one_line(path: str | os.PathLike) -> str:
+    """Return a path for messages, with its control characters escaped."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: ascii(found[0])[1:-1], _text(path))
+
+
+def _convert(data: containers.Bytes, container: Container, flac: Path, max_minutes: float) -> dict:
+    """Write the FLAC file and describe it."""
+    source = _Source(data, container, max_minutes)
+    if source.channels > MAX_CHANNELS:
+        raise Damaged(f"has {source.channels} channels, FLAC holds {MAX_CHANNELS} at most")
+    if source.rate < MIN_RATE:
+        raise Damaged(f"has a sampling rate of {source.rate} Hz, music has {MIN_RATE} Hz at least")
+    if source.rate > MAX_RATE or (source.rate > 65535 and source.rate % 10):
+        raise Damaged(
+            f"has a sampling rate of {source.rate} Hz, FLAC holds up to 65535 Hz, and multiples of 10 Hz to {MAX_RATE}"
+        )
+    gain = 1.0
+    with artifacts.atomic_write(flac) as temporary:
+        if source.is_flac_for_all:
+            frames = sum(len(block) for block in source.blocks())
+            _check_any(frames)
+            bits = container.streaminfo.bits
+            with temporary.open("wb") as file:
+                shutil.copyfileobj(Window(data, *container.spans[0]), file, 1 << 20)
+        else:
+            bits = 16 if source.bits and source.bits <= 16 else 24
+            frames, peak = _write(source, temporary, bits, gain)
+            if peak > MAX_PEAK:
+                raise Damaged(f"damaged: its peak is {peak:.3g} times full scale")
+            if peak > 1:
+                gain = (FULL_SCALE - 1) / FULL_SCALE / peak
+                _write(source, temporary, bits, gain)
+    return {
+        "format": container.kind,
+        "codec": source.codec,
+        "rate": source.rate,
+        "channels": source.channels,
+        "frames": frames,
+        "duration": frames / source.rate,
+        "bit_depth": bits,
+        "gain_db": 20 * math.log10(gain),
+    }
+
+
+def _check_any(frames: int) -> None:
+    """Raise Damaged where a file has no samples."""
+    if not frames:
+        raise Damaged("has no samples")
+
+
+def _write(source: "_Source", path: Path, bits: int, gain: float) -> tuple[int, float]:
+    """Encode all blocks, floats times `gain`; return the number of frames and the peak of floats before the gain.
+
+    After the first block of floats beyond full scale nothing more is written: the caller then only needs the peak,
+    to encode again with a gain.
+    """
+    frames, peak, broken, first_broken = 0, 0.0, 0, 0
+    subtype = f"PCM_{bits}"
+    with audio.open_for_writing(path, source.rate, source.channels, subtype=subtype, format="FLAC") as file:
+        for block in source.blocks():
+            if block.dtype.kind == "i":
+                file.write(_to_24_bit(block) if bits < (source.bits or 0) else block)
+            elif (finite := np.isfinite(block)).all():
+                peak = max(peak, float(np.abs(block).max()))
+                if peak * gain <= 1 and not broken:
+                    levels = np.rint(block * np.float64(gain * FULL_SCALE))
+                    # +1.0 is full scale, though the largest 24-bit value is one step below it.
+                    file.write(np.minimum(levels, FULL_SCALE - 1).astype(np.int32) << 8)
+            else:
+                if not broken:
+                    first_broken = frames + int(np.argmin(finite.all(axis=1)))
+                broken += finite.size - int(np.count_nonzero(finite))
+            frames += len(block)
+    if broken:
+        at = first_broken / source.rate
+        raise Damaged(f"has {broken} samples that are NaN or infinite, the first at {at:.3f} s")
+    _check_any(frames)
+    return frames, peak
+
+
+def _to_24_bit(block: np.ndarray) -> np.ndarray:
+    """Round int32 samples to their upper 24 bits."""
+    return np.minimum((block >> 8) + (block >> 7 & 1), FULL_SCALE - 1) << 8
+
+
+class _Source:
+    """A file's audio as blocks, checked against what the file says about itself while they pass.
+
+    Attributes
+    ----------
+    codec : the decoder's name of it
+    rate, channels : of the whole file
+    bits : of integer samples; None for floats
+    announced : minimum of samples per channel according to the headers; 0 where they do not say
+    is_flac_for_all : whether it is a FLAC file that can be copied: libsndfile, which reads it later, accepts it
+    """
+
+    def __init__(self, data: containers.Bytes, container: Container, max_minutes: float = math.inf) -> None:
+        self.data, self.container, self.max_minutes = data, container, max_minutes
+        with closing(self._open(container.spans[0])) as stream:
+            self.codec, self.rate, self.channels = stream.codec, stream.rate, stream.channels
+            self.bits = container.streaminfo.bits if container.streaminfo else stream.bits
+            self.announced = container.streaminfo.frames if container.streaminfo else stream.announced
+            self.is_flac_for_all = self._is_usual_flac and isinstance(stream, _Sndfile)
+
+    @property
+    def _is_usual_flac(self) -> bool:
+        """Whether it is a FLAC file of a kind that libsndfile can read (some metadata still make it fail)."""
+        info = self.container.streaminfo
+        return info is not None and info.bits in (8, 16, 24) and info.frames > 0  # what libsndfile supports
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield [n, channel] blocks: int32 with the sample in the upper bits, or float.
+
+        Raises
+        ------
+        Damaged : fewer samples are decoded than the file announces, or others
+        """
+        blocks, info = self._joined(), self.container.streaminfo
+        return self._limited(_verified(blocks, info) if info else blocks)
+
+    def _limited(self, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        """Pass on blocks until there are too many samples."""
+        most = self.max_minutes * 60 * min(self.rate, USUAL / self.channels)
+        too_long = Damaged(
+            f"is longer than {most / self.rate / 60:.4g} minutes, which is as long as the setting max_minutes allows"
+            f" with {self.channels} channels at {self.rate} Hz"
+        )
+        if self.announced > most:
+            raise too_long
+        passed = 0
+        for block in blocks:
+            passed += len(block)
+            if passed > most:
+                raise too_long
+            yield block
+
+    def _joined(self) -> Iterator[np.ndarray]:
+        for span in self.container.spans:
+            with closing(self._open(span)) as stream:
+                if (stream.rate, stream.channels) != (self.rate, self.channels):
+                    raise Damaged(
+                        f"changes from {self.rate} Hz, {self.channels} channels to {stream.rate} Hz, "
+                        f"{stream.channels} channels"
+                    )
+                yield from stream.blocks()
+
+    def _open(self, span: tuple[int, int]) -> "_Sndfile | _Ffmpeg":
+        window = Window(self.data, *span, patch=self.container.patch)
+        kind = self.container.kind
+        if kind in FFMPEG_ONLY or (kind == "FLAC" and not self._is_usual_flac):
+            return _Ffmpeg(window, kind)
+        return _Sndfile.opened(window) or _Ffmpeg(Window(self.data, *span, patch=self.container.patch), kind)
+
+
+def _verified(blocks: Iterator[np.ndarray], info: StreamInfo) -> Iterator[np.ndarray]:
+    """Pass on the blocks of a FLAC file; at the end compare them with its STREAMINFO.
+
+    libsndfile does not check the MD5, which is over the samples as little-endian integers of whole bytes (RFC 9639,
+    8.2).
+    """
+    digest, frames, width = hashlib.md5(usedforsecurity=False), 0, (info.bits + 7) // 8
+    for block in blocks:
+        words = np.ascontiguousarray(block >> (32 - info.bits), dtype="<i4")
+        digest.update(np.ascontiguousarray(words.view(np.uint8).reshape(-1, 4)[:, :width]))
+        frames += len(block)
+        yield block
+    if info.frames and frames != info.frames:
+        raise Damaged(f"truncated: its header says {info.frames} samples, {frames} were decoded")
+    if any(info.md5) and digest.digest() != info.md5:
+        raise Damaged("damaged: its samples do not have the MD5 that its header says")
+
+
+class _Sndfile:
+    """A stream that libsndfile decodes."""
+
+    def __init__(self, file) -> None:
+        self.file = file
+        self.codec, self.rate, self.channels = file.subtype, file.samplerate, file.channels
+        self.announced = file.frames
+        digits = re.fullmatch(r"(?:PCM_[SU]?|ALAC_)(\d+)", file.subtype)
+        self.bits = int(digits[1]) if digits else None
+
+    @classmethod
+    def opened(cls, window: Window) -> "_Sndfile | None":
+        """Return the stream, or None where libsndfile cannot read such a file."""
+        import soundfile
+
+        try:
+            file = soundfile.SoundFile(window)
+        except soundfile.LibsndfileError:
+            return None
+        if file.subtype.startswith("MPEG"):  # in WAV: see FFMPEG_ONLY
+            file.close()
+            return None
+        return cls(file)
+
+    def close(self) -> None:
+        """Close the decoder."""
+        self.file.close()
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield blocks of samples; see `_Source.blocks`."""
+        import soundfile
+
+        dtype = "int32" if self.bits else "float64" if self.codec == "DOUBLE" else "float32"
+        frames = 0
+        while True:
+            try:
+                block = self.file.read(BLOCK, dtype=dtype, always_2d=True)
+            except soundfile.LibsndfileError as error:
+                raise Damaged(
+                    f"damaged: decoding fails after {frames / self.rate:.3f} s ({error.error_string})"
+                ) from error
+            if not len(block):
+                break
+            frames += len(block)
+            yield block
+        if frames < self.file.frames:
+            raise Damaged(f"truncated: its header says {self.file.frames} samples, {frames} were decoded")
+
+
+_INTEGERS = {"u8": 8, "s16": 16, "s32": 32}  # FFmpeg's sample formats and their bits
+
+
+class _Ffmpeg:
+    """A stream that FFmpeg decodes."""
+
+    def __init__(self, window: Window, kind: str) -> None:
+        import av
+
+        self.kind, self.rate, self.announced, self.container = kind, 0, 0, None
+        with self._translated():
+            self.container = av.open(window, format=DEMUXERS[kind], metadata_errors="replace")
+            self.stream = self.container.streams.best("audio")
+            if self.stream is None:
+                raise Damaged("has no audio stream")
+            self.frames = self.container.decode(self.stream)
+            # The first frame is needed: headers do not tell the rate of HE-AAC.
+            self.first = next((frame for frame in self.frames if frame.samples), None)
+        if self.first is None:
+            raise Damaged("has no samples")
+        self.rate, self.channels = self.first.sample_rate, self.first.layout.nb_channels
+        self.codec = self.stream.codec_context.codec.canonical_name
+        self.bits = _INTEGERS.get(self.first.format.packed.name)
+
+    @contextmanager
+    def _translated(self, decoded: int = 0) -> Iterator[None]:
+        """Turn errors of FFmpeg into Damaged."""
+        import av
+
+        try:
+            yield
+        except (av.FFmpegError, ValueError) as error:  # PyAV raises ValueError for impossible values in headers
+            failure = f"damaged: decoding fails after {decoded / self.rate:.3f} s" if decoded else "cannot be decoded"
+            reason = getattr(error, "strerror", None) or error
+            raise Damaged(f"{failure} ({self.kind}: {reason})") from error
+
+    def close(self) -> None:
+        """Close the decoder."""
+        self.container.close()
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield blocks of samples; see `_Source.blocks`."""
+        pending, waiting, decoded = [], 0, 0
+        frame = self.first
+        while frame is not None:
+            if (frame.sample_rate, frame.layout.nb_channels) != (self.rate, self.channels):
+                raise Damaged(f"changes its rate or channels after {decoded / self.rate:.3f} s")
+            block = _samples(frame)
+            pending.append(block)
+            waiting, decoded = waiting + len(block), decoded + len(block)
+            if waiting >= BLOCK + PADDING:  # keep enough to cut the padding off at the end
+                joined = np.concatenate(pending)
+                yield joined[:BLOCK]
+                pending, waiting = [joined[BLOCK:]], waiting - BLOCK
+            with self._translated(decoded):
+                frame = next(self.frames, None)
+        length = self._length()
+        if length is not None and decoded < length - SLACK * self.rate:
+            raise Damaged(
+                f"truncated: its header says {length / self.rate:.3f} s, {decoded / self.rate:.3f} s were decoded"
+            )
+        joined = np.concatenate(pending)
+        padding = decoded - length if length is not None and self.kind == "MP4" else 0
+        yield joined[: len(joined) - padding] if 0 < padding < min(PADDING, len(joined)) else joined
+
+    def _length(self) -> int | None:
+        """Return the number of samples that the container states; None where it states none, or only an estimate."""
+        if self.kind not in ("MP4", "ASF"):
+            return None
+        fields = self.container.metadata.get("iTunSMPB", "").split()  # iTunes: flags, delay, padding, samples
+        if len(fields) > 3 and re.fullmatch(r"0*[1-9A-Fa-f][0-9A-Fa-f]{0,12}", fields[3]):
+            return int(fields[3], 16)
+        if self.stream.duration is None or self.stream.time_base is None:
+            return None
+        return round(self.stream.duration * self.stream.time_base * self.rate)
+
+
+def _samples(frame) -> np.ndarray:
+    """Return the samples of an FFmpeg frame: [n, channel], int32 with the sample in the upper bits, or float."""
+    samples = frame.to_ndarray()
+    samples = samples.T if frame.format.is_planar else samples.reshape(frame.samples, -1)
+    if samples.dtype == np.uint8:
+        return (samples.astype(np.int32) - 128) << 24
+    if samples.dtype.kind == "f" or samples.dtype == np.int32:
+        return samples
+    if samples.dtype == np.int16:
+        return samples.astype(np.int32) << 16
+    raise Damaged(f"has samples in an unknown format ({frame.format.name})")

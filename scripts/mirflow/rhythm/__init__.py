@@ -1,0 +1,1 @@
+"""Beats and downbeats: backends estimate activations, and decoders turn activations into grids."""

@@ -1,0 +1,65 @@
+"""Beat activations: the probabilities of a beat and of a downbeat in each frame of a track, and their file format."""
+
+import io
+import zipfile
+from dataclasses import dataclass, field
+from os import PathLike
+
+import numpy as np
+
+from mirflow.core import artifacts
+from mirflow.core.errors import MirflowError
+
+# Probabilities are clipped to [FLOOR, 1 - FLOOR], so that no single frame can rule out a path of the decoder.
+FLOOR = 0.01
+
+
+@dataclass(frozen=True)
+class Activations:
+    """The output of a backend for each frame. Frame k is at k / frame_rate seconds.
+
+    Attributes
+    ----------
+    beat : float32 [frame] in [0, 1], probability of a beat, downbeats included
+    downbeat : float32 [frame] in [0, 1], probability of a downbeat
+    frame_rate : frames/s
+    tempo : float32 [window, interval], evidence for each beat interval of `periodicity.intervals(frame_rate)` in
+        windows of equal length, in nats per second; empty for backends that estimate no tempo
+    """
+
+    beat: np.ndarray
+    downbeat: np.ndarray
+    frame_rate: float
+    tempo: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+
+    def save(self, path: str | PathLike) -> None:
+        """Write an .npz file atomically. Equal activations give equal bytes."""
+        arrays = {"beat": self.beat, "downbeat": self.downbeat, "tempo": self.tempo}
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, array in arrays.items():
+                _store(archive, name, np.asarray(array, np.float32))
+            _store(archive, "frame_rate", np.float64(self.frame_rate))
+        artifacts.write_bytes(path, stream.getvalue())
+
+    @staticmethod
+    def load(path: str | PathLike) -> "Activations":
+        """Read a file that `save` wrote.
+
+        Raises
+        ------
+        MirflowError : the file holds no activations; the message names it
+        """
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in ("beat", "downbeat", "tempo")}
+                return Activations(**arrays, frame_rate=float(stored["frame_rate"]))
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise MirflowError(f"{path}: not beat activations ({error})") from error
+
+
+def _store(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
+    member = io.BytesIO()
+    np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+    # ZipInfo sets the date to 1980. The current date would make the bytes differ from run to run.
+    archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue(), zipfile.ZIP_DEFLATED)

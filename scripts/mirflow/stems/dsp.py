@@ -1,0 +1,18 @@
+"""Backend `dsp`: four stems by signal processing alone (`mirflow.dsp.separation.split`)."""
+
+import numpy as np
+
+from mirflow.core.audio import Audio
+from mirflow.dsp.separation import split
+
+VERSION = 1  # raise it when the stems change
+
+
+def separate(full_mix: Audio) -> dict[str, np.ndarray]:
+    """Split a mix.
+
+    Returns
+    -------
+    drums, bass, other, vocals : each float32 [channel, n] like the mix; their sum is the mix, up to rounding
+    """
+    return split.separate(full_mix.samples, full_mix.rate)

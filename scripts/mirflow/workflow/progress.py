@@ -1,0 +1,198 @@
+"""What a person sees of a run: what was found, what is done, what failed and why."""
+
+import contextlib
+import csv
+import fcntl
+import io
+import os
+import sys
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mirflow.core import artifacts
+from mirflow.core.errors import ERROR, MirflowError
+from mirflow.core.layout import OWN_FOLDER, log_folder, merge_stamp, own, track_files
+from mirflow.library.scan import Library
+from mirflow.models import catalogue
+from mirflow.workflow import batches
+from mirflow.workflow.wording import clock, count, printable
+
+SHOWN = 20  # failures in the summary; all of them stand in failed.tsv
+_started: dict[str, float] = {}
+_stages: dict[str, str] = {}  # rule → stage
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A step of a track that failed, and its one-line reason."""
+
+    track: str
+    step: str
+    reason: str
+
+
+def start(results: str, library: Library) -> None:
+    """Begin a run: lock the results, remove what a killed run left, write down which files are tracks.
+
+    Of several batches the first that has something to do clears away: it looks at every file of all tracks.
+
+    Raises
+    ------
+    MirflowError : when another run is at work on the same results, or they cannot be written
+    """
+    _started[results] = time.time()
+    try:
+        lock_results(results)
+        here = batches.batch()
+        if here is None or here.idle == here.before:
+            artifacts.remove_unfinished(results)
+            artifacts.clamp_future_times(results)
+        _write_library(results, library)
+    except OSError as error:
+        raise MirflowError(f"{results}: cannot be written ({error.strerror or error})") from error
+
+
+def lock_results(results: str) -> None:
+    """Lock the results until this process ends. The kernel releases the lock, even after a kill -9."""
+    lock = Path(results, OWN_FOLDER, "lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    held = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(held)
+        raise MirflowError(f"{results}: another run is at work on these results; wait for its end") from error
+
+
+def _write_library(results: str, library: Library) -> None:
+    rows = [(track, str(path), "track", "") for track, path in library.tracks.items()]
+    rows += [("", str(skipped.path), "skipped", skipped.reason) for skipped in library.skipped]
+    write_table(Path(results, OWN_FOLDER, "library.tsv"), ("track", "source", "status", "reason"), rows)
+
+
+def write_table(path: Path, header: tuple[str, ...], rows: list[tuple]) -> None:
+    """Write a tab-separated table, UTF-8; bytes of file names that are no UTF-8 are written as they are."""
+    text = io.StringIO()
+    csv.writer(text, delimiter="\t", lineterminator="\n").writerows([header, *rows])
+    artifacts.write_bytes(path, text.getvalue().encode(errors="surrogateescape"))
+
+
+def last_error(log: str | os.PathLike) -> str | None:
+    """Return the reason that a command gave in the last line of its log, or None when it gave none."""
+    try:
+        with open(log, "rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 4000))
+            lines = file.read().decode(errors="replace").strip().splitlines()
+    except OSError:
+        return None
+    return lines[-1].removeprefix(ERROR) if lines and lines[-1].startswith(ERROR) else None
+
+
+def failures(results: str, tracks: Collection[str], skip: Collection[str] = ()) -> list[Failure]:
+    """Return the steps whose last attempt failed, from the logs; steps of features in `skip` do not count."""
+    found = []
+    for track in tracks:
+        try:
+            entries = sorted(os.scandir(Path(log_folder(results, track))), key=lambda entry: entry.name)
+        except FileNotFoundError:
+            continue
+        for entry in entries:
+            step, is_log, _ = entry.name.rpartition(".log")
+            if is_log and entry.is_file() and step.removeprefix("feature_") not in skip and entry.stat().st_size:
+                reason = last_error(entry.path)
+                if reason:
+                    found.append(Failure(track, step, reason))
+    return found
+
+
+def model_failures(results: str) -> list[Failure]:
+    """Return the files of models that could not be fetched and are still not there; without a track."""
+    logs = sorted(Path(results, OWN_FOLDER, "models").glob("*.log"))
+    missing = [log for log in logs if not (catalogue.folder() / log.stem).exists()]
+    return [Failure("", f"model {log.stem}", reason) for log in missing if (reason := last_error(log))]
+
+
+def is_merged(results: str, track: str) -> bool:
+    """Whether the last merge of a track succeeded. (Its ``.INFO`` may be older than that, or other people's.)"""
+    return Path(merge_stamp(results, track)).exists()
+
+
+def summary(
+    results: str, library: Library, skip: Collection[str] = (), broken: bool = False, began: float | None = None
+) -> str:
+    """Say what is done, what failed and why, how long it took and where the results are.
+
+    `broken` runs also say which tracks are unfinished without a reason; after others these were not asked for. A run
+    `began` (s since the epoch) when `start` was called, if nobody says otherwise. What commands that were killed have
+    left on the way is cleared away.
+    """
+    with contextlib.suppress(OSError):
+        artifacts.remove_unfinished(results)
+    failed = failures(results, library.tracks, skip)
+    bad = {failure.track for failure in failed}
+    missing = [t for t in library.tracks if t not in bad and not is_merged(results, t)]
+    complete = [track for track in library.tracks if track not in bad and track not in missing]
+    began = began or _started.get(results, time.time())
+    elapsed = time.time() - began
+    records = [Path(track_files(results, track).source_record) for track in complete]
+    whole = [record for record in records if record.stat().st_mtime >= began]  # of tracks made from scratch in this run
+    seconds = sum(artifacts.read_json(record)["duration"] for record in whole)
+
+    lines = [
+        f"{len(complete)} of {count(len(library.tracks), 'track')} complete, {len(bad)} failed"
+        + (f", {len(missing)} unfinished" if missing else "")
+        + f"; this run took {clock(elapsed)}"
+        + (f" ({seconds / elapsed:.1f} x realtime)" if seconds and elapsed > 1 else "")
+    ]
+    no_model = model_failures(results)
+    lines += [f"  failed      {failure.step}: {failure.reason}" for failure in no_model]
+    lines += [f"  failed      {failure.track}: {failure.step}: {failure.reason}" for failure in failed[:SHOWN]]
+    begun = [track for track in missing if broken and Path(log_folder(results, track)).is_dir()]
+    lines += [f"  unfinished  {track}: no message; see {log_folder(results, track)}/" for track in begun[:SHOWN]]
+    table = Path(results, OWN_FOLDER, "failed.tsv")
+    if failed:
+        write_table(table, ("track", "step", "reason"), [(f.track, f.step, f.reason) for f in failed])
+        lines.append(f"  {'all ' if len(failed) > SHOWN else ''}failures in {table}; the next run tries them again")
+    else:
+        table.unlink(missing_ok=True)
+    if failed or begun or no_model:
+        lines.append(f"  Snakemake's own log in {Path('.snakemake', 'log').absolute()}")
+    if library.skipped:
+        others = len(library.skipped)
+        verb = "is not a track" if others == 1 else "are not tracks"
+        lines.append(f"  {count(others, 'file')} {verb}; which and why in {own(results, 'library.tsv')}")
+    lines.append(f"  results in {results}")
+    if complete:
+        lines.append(f"  look first at {track_files(results, complete[0]).info}")
+    return "mirflow: " + "\n".join(lines)
+
+
+def on_terminal() -> bool:
+    """Whether stderr is a terminal that can show more than one plain line after the other."""
+    utf8 = (sys.stderr.encoding or "").lower().replace("-", "") == "utf8"
+    return sys.stderr.isatty() and utf8 and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+
+
+def tell(message: str) -> None:
+    """Print something for a person to stderr."""
+    if on_terminal():
+        from mirflow.workflow.display import Display  # with rich, which nothing else needs
+
+        Display(sys.stderr).draw(message=message)
+    else:
+        print(printable(message), file=sys.stderr, flush=True)
+
+
+def name_stages(rules: Iterable[Any]) -> None:
+    """Note which stage each of Snakemake's rules belongs to: it has the name of its file in ``rules/``."""
+    files = {rule.name: Path(str(rule.snakefile)) for rule in rules}
+    _stages.update({name: file.stem for name, file in files.items() if file.suffix == ".smk"})
+
+
+def stages() -> dict[str, str]:
+    """Return rule → stage, in the order of the rules."""
+    return _stages

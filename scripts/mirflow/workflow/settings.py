@@ -1,0 +1,132 @@
+"""The settings: what the user chose, checked before anything runs."""
+
+import contextlib
+import difflib
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+from mirflow import features
+from mirflow.core.errors import MirflowError
+from mirflow.core.feature import Feature
+from mirflow.core.layout import CONFIG
+from mirflow.labels import heads
+from mirflow.library.scan import reads_as_pattern
+from mirflow.models import accelerator
+
+MAX_MINUTES = "MIRFLOW_MAX_MINUTES"  # environment variable
+
+
+def schema() -> dict:
+    """Return the JSON schema of the settings, with what the features declare filled in."""
+    import yaml
+
+    content = yaml.safe_load((CONFIG / "config.schema.yaml").read_text())
+    content["properties"]["skip"]["items"]["enum"] = [feature.name for feature in features.all_features()]
+    content["properties"]["features"]["properties"] = {
+        feature.name: {"type": "object", "additionalProperties": False, "properties": properties}
+        for feature in features.of_modules()
+        if (properties := _properties(feature)) and not feature.section
+    }
+    return content
+
+
+def _properties(feature: Feature) -> dict[str, dict]:
+    """Return what the schema says of a feature's own settings."""
+    kinds = {bool: "boolean", int: "integer", float: "number", str: "string"}
+    found = {
+        setting.name: {"type": kinds[type(setting.default)]}
+        | ({"minimum": setting.bounds[0], "maximum": setting.bounds[1]} if setting.bounds else {})
+        for setting in feature.settings
+    }
+    return found | ({"device": {"enum": list(accelerator.CHOICES)}} if feature.models else {})
+
+
+def read(config: dict, described: dict | None = None) -> None:
+    """Turn texts into the numbers and truth values that the schema wants, in place.
+
+    Snakemake leaves all that stands inside of ``--config stems="{bitrate: 128}"`` as text, and ``warm=false`` too.
+    """
+    for key, known in (described or schema()).get("properties", {}).items():
+        value = config.get(key)
+        if isinstance(value, dict):
+            read(value, known)
+        elif isinstance(value, str) and known.get("type") in _FROM_TEXT:
+            with contextlib.suppress(ValueError, KeyError):
+                config[key] = _FROM_TEXT[known["type"]](value)
+
+
+_FROM_TEXT = {"integer": int, "number": float, "boolean": lambda text: {"true": True, "false": False}[text.lower()]}
+
+
+def check(config: dict) -> None:
+    """Refuse settings that are unknown or have an impossible value.
+
+    Raises
+    ------
+    MirflowError : all problems, a line each, with the nearest known name for an unknown one
+    """
+    import jsonschema
+
+    errors = jsonschema.Draft202012Validator(schema()).iter_errors(config)
+    problems = [
+        problem for error in sorted(errors, key=lambda e: list(map(str, e.path))) for problem in _explain(error)
+    ]
+    if problems:
+        raise MirflowError("\n".join(["settings:", *(f"  {problem}" for problem in problems)]))
+    heads.check_optional(config.get("labels", {}).get("optional", []))
+
+
+def export(config: dict) -> None:
+    """Hand all commands the settings that are no parameters of their rules: another limit makes no file out of date."""
+    os.environ[MAX_MINUTES] = str(config["max_minutes"])
+
+
+def path(text: str) -> Path:
+    """Return a path of the user, with ~ expanded."""
+    return Path(text).expanduser()
+
+
+def directory(where: str, name: str = "results") -> str:
+    """Return a directory of the setting `name`, as it stands in all paths of artifacts.
+
+    Raises
+    ------
+    MirflowError : when the path holds what Snakemake reads as a wildcard or a path variable
+    """
+    where = str(path(where))  # without a trailing slash
+    if reads_as_pattern(Path(where)):
+        raise MirflowError(f"{name}: {where!r} must not hold braces, <names> or control characters")
+    return where
+
+
+def options(feature: Feature, config: dict) -> str:
+    """Return a feature's settings as arguments of its command: only those that differ from the default."""
+    chosen = feature.chosen(config)
+    return " ".join(
+        f"--set-{setting.name} {shlex.quote(str(chosen[setting.name]))}"
+        for setting in feature.settings
+        if chosen[setting.name] != setting.default
+    )
+
+
+def _explain(error: Any) -> list[str]:
+    place = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        unknown = [key for key in error.instance if key not in known]
+        return [f"{place}{'.' if place else ''}{key}: no such setting{_nearest(key, known)}" for key in unknown]
+    if error.validator == "enum":
+        return [
+            f"{place}: {error.instance!r} is none of {', '.join(map(str, error.validator_value))}"
+            f"{_nearest(error.instance, error.validator_value)}"
+        ]
+    if place == "skip":
+        return [f"skip: a list of features is expected, for example [chroma, tempo]; got {error.instance!r}"]
+    return [f"{place}: {error.message}"]
+
+
+def _nearest(name: Any, known: list) -> str:
+    near = difflib.get_close_matches(str(name), [str(item) for item in known], n=1)
+    return f" (did you mean {near[0]}?)" if near else ""

@@ -1,0 +1,321 @@
+"""What this workflow changes of Snakemake itself, each change with its reason: all of it is here, and nowhere else.
+
+Two kinds. *Protections* decide what is made again and keep other people's data: without them the workflow would do
+harm, so they are applied to any version, and one whose target is gone stops the run. *Accelerations* give the same
+answers with less work; they are applied to `KNOWN_VERSION` only, since another one may have other answers.
+
+Each could be an option of Snakemake; until it is, `replace` says loudly when what it replaces has gone.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import snakemake
+import snakemake.api  # before its parts, which import one another
+import snakemake.benchmark
+from snakemake.dag import DAG
+from snakemake.exceptions import WorkflowError
+from snakemake.io import IOFile
+from snakemake.jobs import Job
+from snakemake.logging import logger
+from snakemake.output_index import OutputIndex
+from snakemake.persistence import NO_PARAMS_CHANGE, FileBackupMixin, ParamsChange, PersistenceBase
+from snakemake.persistence.file import FilePersistence
+from snakemake.rules import Rule
+from snakemake.scheduling.job_scheduler import JobScheduler
+from snakemake_interface_executor_plugins.settings import DeploymentMethod
+
+from mirflow.core import identity, layout
+
+KNOWN_VERSION = "9.27.1"
+
+
+def replace(owner: Any, name: str, by: Any) -> Any:
+    """Set an attribute of Snakemake that exists; return what it was.
+
+    Raises
+    ------
+    WorkflowError : it does not exist in this version
+    """
+    if not hasattr(owner, name):
+        where = getattr(owner, "__qualname__", getattr(owner, "__name__", owner))
+        raise WorkflowError(
+            f"Snakemake {snakemake.__version__} has no {where}.{name}, which mirflow replaces;"
+            f" use Snakemake {KNOWN_VERSION} (envs/base.txt), or adapt {__name__}"
+        )
+    before = getattr(owner, name)
+    setattr(owner, name, by)
+    return before
+
+
+def apply(results: str, models: str, conda: bool) -> None:
+    """Apply what belongs before the rules.
+
+    Parameters
+    ----------
+    results, models : directories, as they stand in the paths of artifacts
+    conda : whether the rules run in environments of their own (``--sdm conda``)
+    """
+    keep_outputs()
+    decide_by_meaning()
+    keep_records(results, models)
+    group_features()
+    if snakemake.__version__ == KNOWN_VERSION:
+        plan_faster(conda)
+        schedule_faster()
+    else:
+        logger.warning(
+            f"mirflow: Snakemake {snakemake.__version__} is not the version that was measured ({KNOWN_VERSION}):"
+            " planning and scheduling are slower"
+        )
+
+
+def finish(workflow: Any) -> None:
+    """Apply what belongs after the rules: their $TMPDIR is the one that they have already.
+
+    Snakemake would evaluate an expression for each job to find that out, a tenth of what a plan costs. An option would
+    be a constant as the default of the resource `tmpdir`.
+    """
+    for rule in workflow.rules:
+        if getattr(rule.resources.get("tmpdir"), "raw", None) == "system_tmpdir":
+            rule.resources["tmpdir"] = None
+
+
+# --- What the rules ask -----------------------------------------------------------------------------------------------
+
+
+def uses_conda(workflow: Any) -> bool:
+    """Whether the jobs run in conda environments of their own (``--sdm conda``)."""
+    return DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+
+
+def is_inner(workflow: Any) -> bool:
+    """Whether another Snakemake started this one, for a job or for the jobs of a group."""
+    return not workflow.is_main_process
+
+
+def recorded_inputs(workflow: Any, path: str) -> list[str] | None:
+    """Return the inputs that were recorded when an output was made, None where nothing is recorded."""
+    return workflow.persistence.input(IOFile(path))
+
+
+# --- Protections ------------------------------------------------------------------------------------------------------
+
+
+def keep_outputs() -> None:
+    """Leave outputs that are updated alone when their job fails.
+
+    Before it updates an output Snakemake copies it, and when the job fails it writes the copy back over it, or removes
+    it where it has none. So a full disk could leave half an .INFO, keys that somebody added meanwhile would be lost,
+    and a clock that was set back deleted the file. The merge is atomic: after a failure there is nothing to restore. An
+    option would be ``update(..., atomic=True)``.
+    """
+    replace(FileBackupMixin, "backup_output", lambda *_: None)
+    replace(FileBackupMixin, "restore_output", lambda *_: True)
+
+
+def decide_by_meaning() -> None:
+    """Let jobs be out of date by what decides their values: inputs, and the parameter ``made_by``.
+
+    Snakemake also compares the text of the command, of the environment's file, and all parameters. So a renamed option,
+    a new package beside the others, or a parameter such as the number of threads would recompute a library, with the
+    same values. Here `mirflow.core.identity.made_by` holds the versions and settings that count. Rules without that
+    parameter are compared as ever. An option would be a flag on parameters, as there is on inputs (`ancient`).
+    """
+    for name in ("_code_changed", "_software_stack_changed"):
+        unchanged_where_meant(name)
+
+    every_param = replace(PersistenceBase, "_params", None)
+    PersistenceBase._params = lambda persistence, job: meant(job) or every_param(persistence, job)
+
+    every_change = replace(PersistenceBase, "params_changed", None)
+
+    def params_changed(persistence: Any, job: Any, file: str | None = None) -> Any:
+        if not meant(job):
+            return every_change(persistence, job, file)
+        changes = NO_PARAMS_CHANGE
+        for output in [file] if file is not None else job.output:
+            recorded = persistence.params(output)
+            if recorded is not None:
+                old, new = set(recalled(recorded, job.params.made_by)), set(meant(job))
+                changes |= ParamsChange(only_old=old - new, only_new=new - old, files={output})
+        return changes
+
+    PersistenceBase.params_changed = params_changed
+
+
+def keep_records(results: str, models: str) -> None:
+    """Keep the records of artifacts in the results, in terms that hold wherever these lie.
+
+    Snakemake keeps them in ``.snakemake`` of the working directory, under the paths that were given. Without them
+    nothing is out of date but by its time: after an upgrade in a new directory, or with ``results=../out`` instead of
+    ``results=/data/out``, a new version or setting would make nothing again, without a word. Records that are still in
+    ``.snakemake`` are read as well. An option would be ``--metadata-directory``, with paths relative to it.
+    """
+    folder = layout.own(results, layout.RECORDS)
+    prefix = f"{results}/"
+    record_path = replace(FilePersistence, "_record_path", None)
+    read = replace(FilePersistence, "_io_read", None)
+    delete = replace(FilePersistence, "_io_delete", None)
+
+    def is_kept(persistence: FilePersistence, subject: str, output: str) -> bool:
+        return subject == persistence._metadata_path and output.startswith(prefix)
+
+    def kept_path(persistence: FilePersistence, subject: str, output: str) -> str:
+        if not is_kept(persistence, subject, output):
+            return record_path(persistence, subject, output)
+        persistence._fetch_max_len(subject)  # of a folder that exists
+        return record_path(persistence, folder, output.removeprefix(prefix))
+
+    @functools.cache
+    def has_earlier(metadata: str) -> bool:
+        return any(os.scandir(metadata))
+
+    def read_kept(persistence: FilePersistence, subject: str, output: str) -> dict:
+        found = read(persistence, subject, output)
+        if not found and is_kept(persistence, subject, output) and has_earlier(subject):
+            with contextlib.suppress(OSError, ValueError), open(record_path(persistence, subject, output)) as earlier:
+                return json.load(earlier)
+        return found
+
+    def delete_kept(persistence: FilePersistence, subject: str, output: str) -> bool:
+        if is_kept(persistence, subject, output):
+            Path(record_path(persistence, subject, output)).unlink(missing_ok=True)
+        return delete(persistence, subject, output)
+
+    FilePersistence._record_path, FilePersistence._io_read = kept_path, read_kept
+    FilePersistence._io_delete = delete_kept
+
+    def portable(paths: Iterable[str]) -> list[str]:
+        for where, name in ((prefix, "<results>/"), (f"{models}/", "<models>/")):
+            paths = [name + path.removeprefix(where) if path.startswith(where) else path for path in paths]
+        return sorted(paths)
+
+    inputs = replace(PersistenceBase, "_input", None)
+    PersistenceBase._input = lambda persistence, job: portable(inputs(persistence, job))
+
+    def input_changed(persistence: PersistenceBase, job: Any, file: str | None = None) -> bool:
+        recorded = persistence.input(file)
+        return recorded is not None and portable(recorded) != persistence._input(job)
+
+    replace(PersistenceBase, "_input_changed", input_changed)
+
+
+def group_features() -> None:
+    """Let ``groups: [features=<group>]`` of a profile count for all rules of features that it does not name.
+
+    Snakemake wants a line for each rule, so that a new feature would need an edit of the profile. (A group in the rules
+    themselves would show in every dry run.) An option would be patterns in ``--groups``.
+    """
+    every = Rule.group
+
+    def group(rule: Rule) -> str | None:
+        settings = rule.workflow.group_settings
+        if settings is not None and "features" not in settings.overwrite_groups:
+            Rule.group = every  # it is asked for very often
+            return every.fget(rule)
+        own = every.fget(rule)
+        if own is None and rule.name.startswith("feature_") and rule.workflow.non_local_exec_or_dryrun:
+            return settings.overwrite_groups["features"]
+        return own
+
+    replace(Rule, "group", property(group, every.fset))
+
+
+def unchanged_where_meant(name: str) -> None:
+    """Let one of Snakemake's questions about what has changed be answered with no, for jobs with ``made_by``."""
+    every = replace(PersistenceBase, name, None)
+    setattr(PersistenceBase, name, lambda persistence, job, file=None: not meant(job) and every(persistence, job, file))
+
+
+def meant(job: Any) -> list[str]:
+    """Return what a job's artifact depends on beside its inputs, as it is recorded; of other rules nothing."""
+    made_by = job.params.get("made_by")
+    return sorted(f"{name}: {value}" for name, value in made_by.items()) if isinstance(made_by, dict) else []
+
+
+def recalled(recorded: list[str], made_by: dict[str, str]) -> list[str]:
+    """Return what was recorded of an artifact, as it would be recorded today.
+
+    Code that was edited then may have been released since; and version 0.1.0 recorded all parameters, a hash of the
+    sources among them (see "0.1.0" in versions.json).
+    """
+    if any(item.startswith("version: ") for item in recorded):
+        found = (item.partition(": ") for item in recorded)
+        return [f"{name}: {identity.unify(value) if name.endswith('version') else value}" for name, _, value in found]
+    return [f"{name}: {value}" for name, value in identity.translate(recorded, made_by).items()]
+
+
+# --- Accelerations ----------------------------------------------------------------------------------------------------
+
+
+def plan_faster(conda: bool) -> None:
+    """Plan with a fifth less CPU time (with 1000 tracks there are 22 000 jobs)."""
+    # Every job asks anew which rule makes each of its inputs, for full_mix.flac a dozen times a track.
+    replace(OutputIndex, "match_producers", functools.cache(OutputIndex.match_producers))
+
+    # A job is valid when the paths of its log and its benchmark can be told. Both are kept since the job was made.
+    replace(Job, "is_valid", lambda job: (job.benchmark, job.log))
+
+    # What environment a job needs decides nothing in a dry run without --sdm conda, but asking evaluates all
+    # parameters.
+    update_conda_envs = replace(DAG, "update_conda_envs", None)
+    DAG.update_conda_envs = lambda dag: None if dag.workflow.dryrun and not conda else update_conda_envs(dag)
+
+    check_directory_outputs = replace(DAG, "check_directory_outputs", None)
+
+    def check_nested_outputs(dag: DAG) -> None:
+        """Look for an output below another one as Snakemake does, only if one is a folder of any: mostly none is."""
+        outputs = {os.path.abspath(path) for job in dag.jobs for path in job.output}
+        folders = set()
+        for folder in map(os.path.dirname, outputs):
+            while folder not in folders:
+                folders.add(folder)
+                folder = os.path.dirname(folder)
+        if not outputs.isdisjoint(folders):
+            check_directory_outputs(dag)
+
+    DAG.check_directory_outputs = check_nested_outputs
+
+
+def schedule_faster() -> None:
+    """Keep one timer of the scheduler, and measure no process that only waits."""
+    # After each of its rounds the scheduler starts a timer for the next one, in a second, for jobs that the limit of
+    # starts a second may have held back; that one starts a timer again. So every job leaves a timer for good, and after
+    # some hundreds of jobs the scheduler makes hundreds of rounds a second. One timer does the same.
+    waiting: dict[Any, threading.Timer] = {}
+
+    def look_again(scheduler: JobScheduler, seconds: float) -> None:
+        def due() -> None:
+            del waiting[scheduler, seconds]
+            scheduler._open_jobs.release()
+
+        if (scheduler, seconds) not in waiting:
+            waiting[scheduler, seconds] = timer = threading.Timer(seconds, due)
+            timer.daemon = True  # when all is done nobody waits for it
+            timer.start()
+
+    replace(JobScheduler, "_schedule_reevalutation", look_again)
+
+    # Of each job's process Snakemake notes CPU time and memory, for which it looks at all processes of the machine,
+    # twice a job. A warm job's process does nothing but wait for the worker; how long it waited is told as ever.
+    @contextlib.contextmanager
+    def timed(pid: int | None = None, benchmark_record: Any = None, interval: float | None = None) -> Iterator[Any]:
+        benchmark_record.process_gone = True  # the other columns: NA
+        began = time.time()
+        try:
+            yield benchmark_record
+        finally:
+            benchmark_record.running_time = time.time() - began
+
+    if (
+        os.environ["MIRFLOW_WARM"] == "1"
+    ):  # not where all is cold, whatever the settings say: mirflow.warm.server.announce
+        replace(snakemake.benchmark, "benchmarked", timed)

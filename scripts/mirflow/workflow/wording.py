@@ -1,0 +1,35 @@
+"""Texts for people: numbers of things, durations, names without control characters."""
+
+import re
+
+# Control characters, those that change the direction of writing, and lone surrogates: names may hold any of them.
+_UNPRINTABLE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def count(number: int, noun: str) -> str:
+    """Return "1 track", "2 tracks"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as a person says it.
+
+    >>> clock(4.2), clock(65), clock(3700)
+    ('4 s', '1 min 05 s', '1 h 01 min')
+    """
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def printable(text: str) -> str:
+    """Return a text in which control characters are escaped as Python does it; ends of lines stay.
+
+    >>> printable("a\\x1b[2Jb")
+    'a\\\\x1b[2Jb'
+    """
+    text = text.replace("\t", "    ")
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)

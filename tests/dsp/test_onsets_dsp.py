@@ -1,0 +1,118 @@
+"""Onset detection: clicks at known times, sounds without onsets, and rendered pieces with known notes."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from conftest import SHARED
+from mirflow.core import audio
+from mirflow.dsp.onsets import detect, envelope, strengths
+
+RATE = 44100
+PIECES = SHARED / "eval" / "dev30"
+
+
+def clicks(times: np.ndarray, seconds: float, rate: int = RATE) -> np.ndarray:
+    samples = np.zeros(round(seconds * rate), dtype=np.float32)
+    samples[np.round(times * rate).astype(int)] = 0.5
+    return samples
+
+
+def tone(seconds: float, hertz: float, rate: int = RATE) -> np.ndarray:
+    return (0.2 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def noise(seconds: float, deviation: float) -> np.ndarray:
+    return (deviation * np.random.default_rng(0).standard_normal(round(seconds * RATE))).astype(np.float32)
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000, 96000])
+def test_clicks_are_found_with_the_precision_of_a_sample(rate):
+    expected = np.arange(0, 10, 0.5)
+    np.testing.assert_allclose(detect(clicks(expected, 10, rate), rate).times, expected, atol=1.5 / rate)
+
+
+def test_decaying_tones_in_weak_noise_are_found():
+    expected = np.arange(0.25, 20, 0.5)
+    knock = np.exp(-30 * np.arange(RATE // 2) / RATE) * tone(0.5, 880)
+    knocks = np.concatenate([np.zeros(RATE // 4), *[knock] * 40])[: 20 * RATE].astype(np.float32)
+    times = detect(knocks + noise(20, 0.0001), RATE).times
+    np.testing.assert_allclose(times, expected, atol=0.003)
+
+
+def test_clicks_at_intervals_of_80_ms_are_found():
+    expected = np.arange(0.5, 5, 0.08)
+    np.testing.assert_allclose(detect(clicks(expected, 6), RATE).times, expected, atol=0.001)
+
+
+def test_notes_over_a_sustained_chord_are_found():
+    samples = sum(tone(8, hertz) for hertz in (131, 165, 196)).astype(np.float32)
+    entries = np.arange(1, 7, 0.75)
+    for entry in entries:
+        start = round(entry * RATE)
+        note = tone(0.5, 523) * np.exp(-8 * np.arange(RATE // 2) / RATE).astype(np.float32)
+        samples[start : start + RATE // 2] += note
+    times = detect(samples, RATE).times
+    assert times[0] == pytest.approx(0, abs=0.01)
+    np.testing.assert_allclose(times[1:], entries, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("sound", "largest_count"),
+    [
+        (np.zeros(10 * RATE, dtype=np.float32), 0),
+        (np.full(10 * RATE, 0.3, dtype=np.float32), 0),
+        (noise(10, 3e-5), 0),  # -90 dBFS: dither of 16-bit audio
+        (np.zeros(0, dtype=np.float32), 0),
+        (np.ones(1, dtype=np.float32), 0),
+        (tone(10, 440), 1),  # at the start
+        (tone(10.01, 440)[: -RATE // 300], 1),  # the end within a period is no onset
+        (tone(10, 440) + tone(10, 443), 1),  # beating is no onset
+        (noise(20, 0.1), 5),
+        (np.cumsum(noise(20, 0.001)), 8),  # Brownian noise
+    ],
+    ids=["silence", "dc", "dither", "empty", "sample", "tone", "cut", "beating", "white", "brown"],
+)
+def test_stationary_sounds_have_hardly_any_onsets(sound, largest_count):
+    assert len(detect(sound.astype(np.float32), RATE).times) <= largest_count
+
+
+def test_vibrato_has_no_onsets():
+    time = np.arange(10 * RATE) / RATE
+    phase = 2 * np.pi * 440 * time + 440 * 0.03 / 6 * np.sin(2 * np.pi * 6 * time)  # half a semitone, 6 Hz
+    voice = sum(np.sin(k * phase) / k for k in range(1, 10)).astype(np.float32) * 0.1
+    assert len(detect(voice, RATE).times) <= 1
+
+
+@pytest.mark.parametrize("gain", [0.05, 3.0])
+def test_the_gain_does_not_matter(gain):
+    samples = clicks(np.arange(0.1, 10, 0.37), 10) + tone(10, 300) + noise(10, 0.002)
+    quiet, loud = detect(samples, RATE), detect(samples * np.float32(gain), RATE)
+    np.testing.assert_allclose(loud.times, quiet.times, atol=1e-3)
+    np.testing.assert_allclose(loud.strengths, quiet.strengths, rtol=1e-4)
+
+
+def test_strengths_are_those_of_the_envelope_and_larger_for_accents():
+    samples = clicks(np.arange(0, 10, 0.5), 10)
+    samples[::RATE] *= 0.05  # every second click is 26 dB weaker
+    detected = detect(samples, RATE)
+    np.testing.assert_array_equal(strengths(envelope(samples, RATE), np.round(detected.times, 6)), detected.strengths)
+    assert detected.strengths[1::2].min() > 2 * detected.strengths[::2].max()
+
+
+@pytest.mark.skipif(not PIECES.is_dir(), reason="needs the shared pieces")
+def test_the_onsets_of_rendered_pieces_are_found():
+    import mir_eval
+
+    scores = []
+    for piece in sorted(PIECES.iterdir()):
+        with (piece / "notes.csv").open() as notes:
+            starts = np.unique([float(note["time"]) for note in csv.DictReader(notes)])
+        merged = [starts[0]]
+        for start in starts[1:]:
+            if start - merged[-1] >= 0.03:
+                merged.append(start)
+        mix = audio.read(piece / "mix.flac")
+        scores.append(mir_eval.onset.f_measure(np.array(merged), detect(mix.mono(), mix.rate).times, window=0.05)[0])
+    assert np.mean(scores) > 0.937  # of onset_detect of librosa 0.11 at 44.1 kHz

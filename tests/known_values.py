@@ -1,0 +1,404 @@
+"""What every kind of artifact holds on fixed inputs, with the version that it had then.
+
+``python known_values.py`` (``make versions``) computes the values anew, refuses when they moved while the version of
+their kind did not, and then writes them to data/known_values.json, and the hashes of today's modules to versions.json:
+with that, results that were made by the same versions stay up to date. Values are compared with a tolerance, since
+libraries and processors round differently.
+"""
+
+import argparse
+import json
+import math
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+import tiny_graphs
+from conftest import RATE, loop, write
+from mirflow import features, info
+from mirflow.core import artifacts, audio, identity, layout
+from mirflow.core.audio import Audio
+
+STORED = Path(__file__).parent / "data" / "known_values.json"
+RELATIVE, ABSOLUTE = 2e-3, 2e-4  # tolerance
+SECONDS = 8.0
+
+
+def kinds() -> tuple[str, ...]:
+    """Return all kinds that belong to the product (`identity.KINDS` and its features)."""
+    return (*identity.KINDS, *(f"feature_{name}" for name in features.names()))
+
+
+def compute(kind: str) -> Any:
+    """Return the values of a kind on its fixed input: numbers, texts, and lists and dictionaries of these."""
+    name = kind.removeprefix("feature_")
+    if kind not in COMPUTE and name in features.names():
+        return _feature(name)
+    return artifacts.to_json_values(COMPUTE[kind]())
+
+
+@cache
+def _music() -> Audio:
+    """Drums, bass and a chord at 120 beats a minute, a voice that slides, and a second of silence at the end."""
+    samples = loop(SECONDS).T
+    time = np.arange(samples.shape[1]) / RATE
+    voice = 0.1 * np.sin(2 * np.pi * 500 * time + 8 * np.sin(2 * np.pi * 0.7 * time))
+    samples = samples + voice * np.array([[1.0], [0.9]])
+    return Audio((samples * (time < SECONDS - 1)).astype(np.float32), RATE)
+
+
+@cache
+def _parts() -> dict[str, np.ndarray]:
+    """Four sounds that stand for stems: float32 [channel, n]."""
+    random, count = np.random.default_rng(0), int(SECONDS * RATE)
+    time = np.arange(count) / RATE
+    drums = random.standard_normal(count) * np.exp(-(time % 0.25) / 0.02) * 0.3
+    bass = np.sin(2 * np.pi * 55 * 2 ** (np.floor(time % 4) / 12) * time) * 0.3
+    other = sum(np.sin(2 * np.pi * f * 2 ** (np.floor(time / 2) * 5 / 12) * time) for f in (220, 277.2, 329.6)) * 0.1
+    vocals = 0.2 * np.sin(2 * np.pi * 440 * time) * (np.sin(2 * np.pi * 0.5 * time) > 0)
+    parts = zip(layout.STEMS, (drums, bass, other, vocals), strict=True)
+    return {name: np.stack([part, 0.8 * part]).astype(np.float32) for name, part in parts}
+
+
+def _grids() -> dict[str, np.ndarray]:
+    beats = np.arange(0.25, SECONDS - 1, 0.5)
+    onsets = np.sort(np.concatenate([beats, beats[::2] + 0.125, beats[::3] + 0.375]))
+    return {"beats": beats, "downbeats": beats[::4], "onsets": onsets}
+
+
+def _feature(name: str) -> dict[str, Any]:
+    inputs = {"full_mix": _music(), **{n: Audio(part, RATE) for n, part in _parts().items()}, **_grids()}
+    model = SimpleNamespace(value=_judge(), files={}) if features.declared(name).models else None
+    values = features.fragment(name, inputs, model=model)
+    return artifacts.to_json_values({key: value for key, value in values.items() if not key.startswith("_")})
+
+
+def _judge() -> Any:
+    """A network in the place of AudioBox's: its scores are the levels of the sound, on a scale of known numbers."""
+    from mirflow.features import audiobox
+
+    def module(batch: dict) -> dict:
+        level = (batch["wav"].abs() * batch["mask"]).sum(dim=(1, 2)) / batch["mask"].sum(dim=(1, 2))
+        return {axis: level * (place + 1) for place, axis in enumerate(audiobox.AXES)}
+
+    return audiobox.Network(module, {axis: {"mean": 5.0, "std": 2.0} for axis in audiobox.AXES}, "cpu")
+
+
+def _levels(samples: np.ndarray, pieces: int = 8) -> list[float]:
+    """Return the root mean square of equal pieces of each channel, one channel after the other."""
+    parts = np.array_split(samples.astype(float), pieces, axis=1)
+    return [float(np.sqrt(np.mean(channel**2))) for part in parts for channel in part]
+
+
+def _full_mix() -> dict[str, Any]:
+    from mirflow.library import full_mix
+
+    found = {}
+    sounds = {"loud.wav": 1.7 * loop(1.0), "six.flac": loop(1.0, channels=6), "mono.ogg": loop(1.0, 22050, 1)}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, samples in sounds.items():
+            options = {"subtype": "FLOAT"} if name.endswith("wav") else {}
+            source = write(Path(folder, name), samples, 22050 if "mono" in name else RATE, **options)
+            record = full_mix.make(source, Path(folder, "full_mix.flac"))
+            mix = audio.read(Path(folder, "full_mix.flac"))
+            kept = {key: record[key] for key in ("rate", "channels", "duration", "gain_db")}
+            found[name] = kept | {"levels": _levels(mix.samples, 2)}
+    return found
+
+
+def _stems_dsp() -> dict[str, Any]:
+    from mirflow.stems import dsp
+
+    return {name: _levels(stem) for name, stem in dsp.separate(_music()).items()}
+
+
+def _stem_files() -> dict[str, Any]:
+    from mirflow.stems import files
+
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for format in layout.STEM_FORMATS:
+            paths = {name: Path(folder, f"{name}.{format}") for name in layout.STEMS}
+            found[format] = files.write(_parts(), RATE, paths, format) | {
+                name: _levels(audio.read(path).samples, 3) for name, path in paths.items()
+            }
+    return found
+
+
+def _trained(sources: tuple[str, ...]) -> Callable[[], dict[str, Any]]:
+    def separated() -> dict[str, Any]:
+        import torch
+
+        from mirflow.stems import trained
+
+        class Shares(trained.Separator):
+            """Each source is a share of the sound, and a delay of it."""
+
+            def forward(self, sound: torch.Tensor) -> torch.Tensor:
+                return torch.stack([sound.roll(place, -1) * (place + 1) / 10 for place in range(len(self.sources))])
+
+        separator = Shares(None, sources, 44100, 2, 2 * RATE, "cpu")
+        stems = trained.separate(_music(), separator, shifts=1, overlap=0.25)
+        return {name: _levels(stem) for name, stem in stems.items()}
+
+    return separated
+
+
+def _activations() -> Any:
+    from mirflow.rhythm.activations import Activations
+
+    time = np.arange(0, SECONDS, 0.02)
+    near = {name: np.abs(time[:, None] - times[None]).min(axis=1) for name, times in _grids().items()}
+    beat, downbeat = (0.02 + 0.9 * np.exp(-0.5 * (near[name] / 0.02) ** 2) for name in ("beats", "downbeats"))
+    return Activations(beat.astype(np.float32), downbeat.astype(np.float32), 50.0)
+
+
+def _summary(found: Any) -> dict[str, Any]:
+    """Say of activations how high they are, and when they are highest."""
+    peaks = np.argsort(-found.beat, kind="stable")[:5]
+    return {
+        "frame_rate": found.frame_rate,
+        "beat": [found.beat.mean(), found.beat.max()],
+        "downbeat": [found.downbeat.mean(), found.downbeat.max()],
+        "tempo": [found.tempo.mean()] if found.tempo.size else [],
+        "highest": sorted(float(found.beat[peak]) for peak in peaks),
+    }
+
+
+def _beats_dsp() -> dict[str, Any]:
+    from mirflow.rhythm import dsp
+
+    return _summary(dsp.activations(_music()))
+
+
+def _beats_this() -> dict[str, Any]:
+    import torch
+
+    from mirflow.rhythm import beat_this
+
+    class Levels(torch.nn.Module):
+        """Log odds are the level of the low bands, and of the high ones."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(1))
+
+        def forward(self, spectrum: torch.Tensor) -> dict[str, torch.Tensor]:
+            low, high = spectrum[..., :30].mean(-1), spectrum[..., 60:].mean(-1)
+            return {"beat": (low - 2) * self.scale, "downbeat": (high - 2) * self.scale}
+
+    return _summary(beat_this.activations(_music(), Levels()))
+
+
+def _grid(of: str) -> Callable[[], dict[str, Any]]:
+    def decoded() -> dict[str, Any]:
+        from mirflow.rhythm.decoders import DECODERS
+
+        return {name: getattr(decode(_activations()), of) for name, decode in DECODERS.items()}
+
+    return decoded
+
+
+def _onsets() -> dict[str, Any]:
+    from mirflow.dsp import onsets
+
+    return {"times": onsets.detect(_music().mono(), RATE).times}
+
+
+def _beats_wav() -> dict[str, Any]:
+    from mirflow.rhythm import clicks
+
+    grids = {name: times for name, times in _grids().items() if name != "onsets"}
+    return {"levels": _levels(clicks.with_clicks(_music(), **grids).samples)}
+
+
+def _beats_png() -> dict[str, Any]:
+    import matplotlib.image
+
+    from mirflow.rhythm import plot
+
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder, "beats.png")
+        grids = _grids()
+        plot.draw(_activations(), picture, beats=grids["beats"], downbeats=grids["downbeats"])
+        pixels = matplotlib.image.imread(picture)
+    return {"shape": pixels.shape, "mean": [round(float(value), 2) for value in pixels.mean(axis=(0, 1))]}
+
+
+MUSICNN = "TensorflowPredictMusiCNN"
+
+
+def _network(folder: Path) -> Any:
+    from mirflow.labels import embedding
+
+    bands = np.linspace(-1, 1, 96)[:, None] * np.linspace(0.5, 2, 4)
+    graph = tiny_graphs.network(folder / "network.pb", bands, np.arange(4.0))
+    nodes = {"output": "model/dense/BiasAdd"}
+    return embedding.Network(MUSICNN, graph.name, nodes, graph, trusted=True, gpu=False)
+
+
+def _embedding() -> dict[str, Any]:
+    from mirflow.labels import embedding
+
+    with tempfile.TemporaryDirectory() as folder:
+        patches = embedding.embed(_music(), _network(Path(folder)), {"network.pb": "0"})
+    return {"shape": patches.output.shape, "means": patches.output.mean(axis=0)}
+
+
+def _head() -> dict[str, Any]:
+    from mirflow.labels import heads
+    from mirflow.labels.embedding import Patches
+
+    output = np.linspace(-2, 2, 12, dtype=np.float32).reshape(3, 4)
+    patches = Patches(output, {})
+    weights = np.array([[1.0, -1, 0], [0, 2, 1], [1, 1, -1], [0.5, 0, 2]])
+    with tempfile.TemporaryDirectory() as folder:
+        graph = heads.Graph(
+            ("cat", "dog", "owl"), tiny_graphs.head(Path(folder, "head.pb"), weights, np.zeros(3)), True
+        )
+        entries = {"labels": {"labels": "animals"}, "keys": {"keys": {"dogs": "dog"}}, "tempo": {"tempo": "bpm"}}
+        found = {}
+        for name, entry in entries.items():
+            made = heads.Head(name)
+            found[name] = heads.values(name, entry, patches, graph)
+            assert made.name == name
+    return found
+
+
+class _Speaker:
+    """A language model that gives the answers that it is told to, and says what it was asked."""
+
+    name, version, max_seconds, encodings = "speaker", "1", 600.0, 0
+
+    def __init__(self, *said: str) -> None:
+        self.said, self.asked = list(said), []
+
+    def encode(self, samples: np.ndarray, answer_tokens: int) -> None:
+        self.asked.append([len(samples), float(np.abs(samples).mean()), answer_tokens])
+
+    def answer(self, question: str, decoding: Any) -> Any:
+        from mirflow.describe.generation import Raw
+
+        self.asked.append([question, decoding.temperature, decoding.seed])
+        text = self.said.pop(0)
+        return Raw(text, len(text.split()), True)
+
+
+def _describe() -> dict[str, Any]:
+    from mirflow.describe import prompts
+    from mirflow.describe.generation import Decoding
+    from mirflow.describe.session import Question, Session, Track
+
+    prompt = prompts.Prompt("full", "Describe it; {bpm}; {key}; {loudness}; {genres}.")
+    measured = {"bpm": 120.0, "beat_regularity": 0.5, "tonic": 9, "tonic_scale": "minor", "tonic_strength": 0.8}
+    measured |= {"lufs": -14.2, "essentia_genre": {"Rock": 0.5, "Pop": 0.25}}
+    with tempfile.TemporaryDirectory() as folder:
+        artifacts.write_json(Path(folder, "x.json"), measured)
+        words = prompt.fill(prompts.hints(prompt, [Path(folder, "x.json")]))
+    speaker = _Speaker("boom " * 50, "<think>hm</think>A “slow” waltz – in F♯ minor, 10² bars…")
+    session = Session(speaker)
+    question = Question(words, Decoding(100), {"name": "speaker"}, "speaker")
+    result = session.describe(Track("T", ("T",), _music), question, 100)
+    return {"result": result, "asked": speaker.asked}
+
+
+def _texts() -> dict[str, Any]:
+    from mirflow.describe import fragment
+
+    texts = {"full": "A waltz at 90 bpm in C major.", "short": ""}
+    record = {
+        "asked": {"words": "What is it?", "model": {}},
+        "heard_seconds": 7.0,
+        "decoding": {"seed": 0},
+        "tokens": 9,
+    }
+    model = {"name": "speaker", "files": {"a.gguf": {"bytes": 1, "sha256": "0"}}}
+    measured = {"bpm": 120.0, "tonic": 9, "tonic_scale": "minor", "tonic_strength": 0.8}
+    return fragment.assemble(texts, {"full": record, "short": record}, model, measured)
+
+
+def _info() -> dict[str, Any]:
+    origin = {"feature": "tempo", "version": 1}
+    existing = {"mine": 1, "bpm": 90.0, "_provenance": {"features": {"old": {"version": 1}}, "theirs": 2}}
+    fragment = {"bpm": 120.0, "_internal": 3, "_provenance": origin}
+    return {"text": artifacts.json_bytes(info.merge(existing, [fragment], {"source": {"rate": 44100}})).decode()}
+
+
+COMPUTE: dict[str, Callable[[], Any]] = {
+    "full_mix": _full_mix,
+    "stems_dsp": _stems_dsp,
+    "stems_demucs": _trained(("drums", "bass", "other", "vocals")),
+    "stems_roformer": _trained(("bass", "drums", "other", "vocals", "guitar", "piano")),
+    "stem_files": _stem_files,
+    "beat_activations_dsp": _beats_dsp,
+    "beat_activations_beat_this": _beats_this,
+    "beats_grid": _grid("beats"),
+    "downbeats": _grid("downbeats"),
+    "onsets": _onsets,
+    "beats_wav": _beats_wav,
+    "beats_png": _beats_png,
+    "embedding": _embedding,
+    "feature_head": _head,
+    "describe_gguf": _describe,
+    "describe_transformers": _describe,
+    "condense": _describe,
+    "texts": _texts,
+    "info": _info,
+}
+
+
+def differences(before: Any, now: Any, place: str = "") -> list[str]:
+    """Return where two values differ by more than rounding, a line each."""
+    if isinstance(before, dict) and isinstance(now, dict) and list(before) == list(now):
+        return [line for key in before for line in differences(before[key], now[key], f"{place}.{key}".lstrip("."))]
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        pairs = enumerate(zip(before, now, strict=True))
+        return [line for i, pair in pairs for line in differences(*pair, f"{place}[{i}]")]
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (before, now))
+    if numbers and math.isclose(before, now, rel_tol=RELATIVE, abs_tol=ABSOLUTE):
+        return []
+    return [] if not numbers and before == now else [f"{place}: {before!r} → {now!r}"]
+
+
+def moved(kind: str, stored: dict[str, Any], now: Any) -> list[str]:
+    """Return which values of a kind moved while its version did not."""
+    if kind not in stored or stored[kind]["version"] != identity.declared_version(kind):
+        return []
+    return differences(stored[kind]["values"], now)
+
+
+def main() -> int:
+    """Renew what is stored; return the exit status."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    stored = json.loads(STORED.read_text()) if STORED.exists() else {}
+    computed = {kind: compute(kind) for kind in kinds()}
+    wrong = {kind: lines for kind in computed if (lines := moved(kind, stored, computed[kind]))}
+    for kind, lines in wrong.items():
+        print(f"{kind}: values moved, and the version is still {identity.declared_version(kind)}; raise it in "
+              f"mirflow.{identity.modules(kind)[0]}", *lines[:5], sep="\n    ", file=sys.stderr)  # fmt: skip
+    if wrong:
+        return 1
+    now = {kind: {"version": identity.declared_version(kind), "values": values} for kind, values in computed.items()}
+    # What is equal but for rounding stays as it was: the file changes where something has changed.
+    kept = {k: stored[k] if k in stored and stored[k]["version"] == now[k]["version"] else now[k] for k in now}
+    artifacts.write_bytes(STORED, artifacts.json_bytes(kept))
+    versions = identity.read_versions()
+    hashes = {module: one for kind in kinds() for module, one in identity.code(kind).items()}
+    listed = {module: set(known) for module, known in versions["modules"].items()}
+    for module, one in hashes.items():
+        listed.setdefault(module, set()).add(one)
+    versions["kinds"] = {kind: identity.declared_version(kind) for kind in kinds()}
+    versions["modules"] = {module: sorted(listed[module]) for module in sorted(listed)}
+    artifacts.write_bytes(identity.VERSIONS, artifacts.json_bytes(versions))
+    print(f"{len(kept)} kinds of artifacts and {len(hashes)} modules are recorded")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

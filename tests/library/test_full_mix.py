@@ -1,0 +1,395 @@
+"""Any audio file becomes FLAC, bit for bit where there are bits to keep; a damaged one becomes one clear line."""
+
+import argparse
+import json
+import os
+import re
+import resource
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from audio_files import RATE, apev2, encoded, id3v1, id3v2, integers, music, verbatim_flac, written
+from mirflow.commands import full_mix as command
+from mirflow.core.errors import MirflowError
+from mirflow.library import full_mix
+
+
+def convert(folder: Path, content: bytes, name: str = "source.bin") -> tuple[dict, np.ndarray]:
+    """Return the record, and the samples written: int32 [n, channel] with the sample in the upper bits."""
+    source = folder / name
+    source.write_bytes(content)
+    record = full_mix.make(source, folder / "full_mix.flac")
+    samples, rate = soundfile.read(folder / "full_mix.flac", dtype="int32", always_2d=True)
+    info = soundfile.info(folder / "full_mix.flac")
+    assert (record["rate"], record["frames"], record["channels"]) == (rate, *samples.shape)
+    assert info.format == "FLAC" and info.subtype.lstrip("PCM_S") == str(record["bit_depth"])
+    assert record["duration"] == pytest.approx(len(samples) / rate)
+    return record, samples
+
+
+def refusal(folder: Path, content: bytes) -> str:
+    """Return the message with which `content` is refused; nothing may be left behind."""
+    source = folder / "source.bin"
+    source.write_bytes(content)
+    with pytest.raises(MirflowError) as caught:
+        full_mix.make(source, folder / "out" / "full_mix.flac")
+    assert not list((folder / "out").iterdir() if (folder / "out").exists() else [])
+    message = str(caught.value)
+    assert message.startswith(f"{source}: ") and "\n" not in message
+    return message
+
+
+def correlation_lag(reference: np.ndarray, samples: np.ndarray) -> tuple[int, float]:
+    """Return by how many samples the second lags behind the first, and how well they agree there (1: equal)."""
+    n = len(reference) + len(samples)
+    spectrum = np.fft.rfft(reference, n).conj() * np.fft.rfft(samples, n)
+    cross = np.fft.irfft(spectrum, n)
+    lag = int(cross.argmax())
+    agreement = cross[lag] / (np.linalg.norm(reference) * np.linalg.norm(samples))
+    return lag if lag < len(samples) else lag - n, agreement
+
+
+# Integers keep their bits
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype", "bits", "written_bits"),
+    [
+        ("WAV", "PCM_U8", 8, 16),
+        ("WAV", "PCM_16", 16, 16),
+        ("WAV", "PCM_24", 24, 24),
+        ("WAVEX", "PCM_24", 24, 24),
+        ("RF64", "PCM_16", 16, 16),
+        ("W64", "PCM_24", 24, 24),
+        ("AIFF", "PCM_S8", 8, 16),
+        ("AIFF", "PCM_24", 24, 24),
+        ("FLAC", "PCM_S8", 8, 8),
+        ("FLAC", "PCM_24", 24, 24),
+    ],
+)
+def test_integer_samples_are_kept_exactly(tmp_path, kind, subtype, bits, written_bits):
+    samples = integers(5000, bits)
+    record, result = convert(tmp_path, written(samples, kind, subtype, rate=96000))
+    assert np.array_equal(result, samples)
+    assert record["bit_depth"] == written_bits and record["rate"] == 96000 and record["gain_db"] == 0
+
+
+@pytest.mark.parametrize("bits", [12, 16, 20, 24])
+@pytest.mark.parametrize("total", [True, False])
+def test_flac_of_any_depth_and_of_unknown_length(tmp_path, bits, total):
+    samples = integers(300, bits)
+    _, result = convert(tmp_path, verbatim_flac(samples >> (32 - bits), bits, total))
+    assert np.array_equal(result, samples)
+
+
+def test_alac_is_integer_pcm(tmp_path):
+    samples = integers(9000, 24)
+    record, result = convert(tmp_path, encoded(samples, "alac", "ipod"))
+    assert np.array_equal(result, samples)
+    assert (record["format"], record["codec"], record["bit_depth"]) == ("MP4", "alac", 24)
+
+
+def test_32_bits_are_rounded_to_24(tmp_path):
+    samples = integers(1000, 32)
+    _, result = convert(tmp_path, written(samples, "WAV", "PCM_32"))
+    error = result.astype(np.int64) - samples
+    assert (np.abs(error[samples < 2**31 - 128]) <= 128).all()  # half a step of 24 bit
+    assert (result[samples >= 2**31 - 128] == (2**23 - 1) << 8).all()
+
+
+def test_a_flac_file_is_copied_as_it_is_without_the_tags_around_it(tmp_path):
+    content = written(music(), "FLAC", "PCM_16")
+    convert(tmp_path, content)
+    assert (tmp_path / "full_mix.flac").read_bytes() == content
+    convert(tmp_path, id3v2(5000) + content + id3v1())
+    assert (tmp_path / "full_mix.flac").read_bytes() == content
+
+
+# Floats and lossy formats
+
+
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
+def test_floats_within_full_scale_are_rounded_to_24_bit(tmp_path, subtype):
+    samples = np.concatenate([music(0.1), [[1.0, -1.0]]]).astype(np.float32)
+    record, result = convert(tmp_path, written(samples, "WAV", subtype))
+    assert np.abs(result / 2**31 - samples)[:-1].max() <= 2**-24
+    assert result[-1].tolist() == [(2**23 - 1) << 8, -(2**31)]
+    assert record["gain_db"] == 0 and record["bit_depth"] == 24
+
+
+def test_a_source_beyond_full_scale_is_turned_down_as_a_whole(tmp_path):
+    samples = music(3.0, peak=4.0)  # more than one block, and the peak is not in the first sample
+    record, result = convert(tmp_path, written(samples, "WAV", "DOUBLE"))
+    assert record["gain_db"] == pytest.approx(-20 * np.log10(4), abs=1e-5)
+    assert np.abs(result / 2**31 * 4 - samples).max() < 4 * 2**-22
+    assert np.abs(result.astype(np.int64)).max() == (2**23 - 1) << 8
+
+
+@pytest.mark.parametrize("layer", [pytest.param({}, id="libsndfile"), pytest.param({"tags": True}, id="tags and junk")])
+def test_mp3_equals_another_decoder(tmp_path, layer):
+    content = written(music(2.0), "MP3")
+    (tmp_path / "plain.mp3").write_bytes(content)
+    expected, _ = soundfile.read(tmp_path / "plain.mp3", always_2d=True)  # libmpg123
+    if layer:
+        content = id3v2(1 << 20) + b"junk" * 100 + content + bytes(500) + apev2(200_000) + id3v1()
+    record, result = convert(tmp_path, content)
+    assert len(result) == 2 * RATE == len(expected)
+    assert np.abs(result / 2**31 - expected).max() < 1e-5
+    assert (record["format"], record["codec"], record["bit_depth"]) == ("MPEG", "mp3", 24)
+
+
+def test_mp3_without_a_header_is_not_cut_at_a_guessed_length(tmp_path):
+    parts = [
+        encoded(music(seconds), "libmp3lame", "mp3", bits=bits, write_xing="0", id3v2_version="0")
+        for seconds, bits in ((1, 320000), (4, 64000))
+    ]
+    record, _ = convert(tmp_path, b"".join(parts))
+    assert record["duration"] == pytest.approx(5, abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("subtype", "rate"), [("VORBIS", 44100), ("VORBIS", 8000), ("VORBIS", 96000), ("OPUS", 48000), ("OPUS", 16000)]
+)
+def test_ogg_equals_the_decoder_at_its_own_rate(tmp_path, subtype, rate):
+    content = written(music(rate=rate), "OGG", subtype, rate)
+    (tmp_path / "a.ogg").write_bytes(content)
+    expected, _ = soundfile.read(tmp_path / "a.ogg", always_2d=True)
+    record, result = convert(tmp_path, content)
+    assert record["rate"] == rate and len(result) == rate
+    assert np.abs(result / 2**31 - expected).max() <= 2**-23
+
+
+def test_joined_ogg_and_mp3_files_are_decoded_to_their_end(tmp_path):
+    for first, second in (
+        (written(music(1.0), "OGG"), written(music(2.0), "OGG")),
+        (encoded(music(1.0), "libmp3lame", "mp3"), encoded(music(2.0), "libmp3lame", "mp3")),
+    ):
+        assert convert(tmp_path, first + second)[0]["frames"] == 3 * RATE
+
+
+@pytest.mark.parametrize(
+    ("container", "channels", "rate", "cover"),
+    [("ipod", 2, 44100, False), ("ipod", 1, 8000, False), ("ipod", 6, 48000, False), ("mp4", 2, 96000, True)],
+)
+def test_m4a_has_the_real_length_and_no_delay(tmp_path, container, channels, rate, cover):
+    samples = music(1.0, rate, channels)
+    record, result = convert(tmp_path, encoded(samples, "aac", container, rate, 256000, cover))
+    assert result.shape == samples.shape
+    lag, agreement = correlation_lag(samples[:, 0], result[:, 0] / 2**31)
+    assert lag == 0 and agreement > 0.97
+    assert (record["format"], record["codec"]) == ("MP4", "aac")
+
+
+def test_m4a_of_itunes_ends_where_it_says(tmp_path):
+    mp4 = pytest.importorskip("mutagen.mp4")
+    samples = music(1.0)
+    (tmp_path / "a.m4a").write_bytes(encoded(samples, "aac", "ipod", bits=256000))
+    file = mp4.MP4(tmp_path / "a.m4a")
+    told = f" 00000000 00000400 00000000 {len(samples) - 100:016X} 00000000"  # flags, delay, padding, samples
+    file["----:com.apple.iTunes:iTunSMPB"] = [mp4.MP4FreeForm(told.encode())]
+    file.save()
+    assert convert(tmp_path, (tmp_path / "a.m4a").read_bytes())[0]["frames"] == len(samples) - 100
+
+
+@pytest.mark.parametrize(("codec", "container"), [("aac", "adts"), ("wmav2", "asf"), ("libmp3lame", "mp3")])
+def test_streams_whose_container_tells_no_length(tmp_path, codec, container):
+    samples = music(2.0)
+    _, result = convert(tmp_path, encoded(samples, codec, container, cover=container == "mp3"))
+    assert len(result) == pytest.approx(len(samples), abs=4096)
+    lag, agreement = correlation_lag(samples[:, 0], result[:, 0] / 2**31)
+    assert abs(lag) <= 2048 and agreement > 0.9
+
+
+@pytest.mark.parametrize("seconds", [1 / RATE, 0.3])
+@pytest.mark.parametrize("kind", ["WAV", "AIFF", "FLAC", "OGG", "mp3"])
+def test_short_and_silent_files(tmp_path, kind, seconds):
+    silence = np.zeros((round(seconds * RATE), 1))
+    content = encoded(silence, "libmp3lame", "mp3") if kind == "mp3" else written(silence, kind)
+    _, result = convert(tmp_path, content)
+    # LAME's header cannot say that more than 4095 samples of its last frames are padding
+    assert len(result) == len(silence) or (kind == "mp3" and len(result) == 47)
+    assert np.abs(result).max() <= 1 << 8
+
+
+def test_what_streaming_writers_leave_in_wav_headers_is_no_damage(tmp_path):
+    samples = integers(1000, 16)
+    content = written(samples, "WAV", "PCM_16")
+    at = content.index(b"data") + 4
+    for size in (0, 0xFFFFFFFF):
+        streamed = content[:at] + struct.pack("<I", size) + content[at + 4 :]
+        assert np.array_equal(convert(tmp_path, streamed)[1], samples)
+
+
+# Damage
+
+
+def swapped(content: bytes, at: int, new: bytes) -> bytes:
+    return content[:at] + new + content[at + len(new) :]
+
+
+def halved(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def unframed_mp3() -> bytes:
+    return encoded(music(), "libmp3lame", "mp3", write_xing="0", id3v2_version="0")
+
+
+DAMAGED = {
+    "empty": (lambda: b"", "is empty"),
+    "text": (lambda: b"It was a dark and stormy night. \xff\xfb\x90\x64\n" * 2000, "not an audio file"),
+    "html": (lambda: b"<html>" + bytes(range(32, 127)) * 100, "not an audio file"),
+    "noise": (lambda: np.random.default_rng(3).bytes(200_000), "not an audio file"),
+    "only a tag": (lambda: id3v2(5000), "not an audio file"),
+    "little audio": (lambda: unframed_mp3() + b"prose " * 30_000, r"not an audio file.*\d% of it"),
+    "wav": (lambda: halved(written(music(), "WAV")), r"truncated: the data chunk has 176400 bytes.*only \d+"),
+    "rf64": (lambda: halved(written(music(), "RF64")), "truncated: the data chunk"),
+    "w64": (lambda: halved(written(music(), "W64")), "truncated: the data chunk"),
+    "aiff": (lambda: halved(written(music(), "AIFF")), "truncated: the SSND chunk"),
+    "wav header": (lambda: written(music(), "WAV")[:30], "truncated"),
+    "flac": (lambda: halved(written(music(), "FLAC")), "damaged|truncated"),
+    "flac bit": (
+        lambda: swapped(c := written(music(), "FLAC"), len(c) // 2, bytes([c[len(c) // 2] ^ 4])),
+        "damaged",
+    ),
+    "flac md5": (lambda: swapped(written(music(), "FLAC"), 26, bytes([1, 2, 3])), "MD5"),
+    "ogg": (lambda: halved(written(music(), "OGG")), "ends inside the Ogg page"),
+    "ogg bit": (lambda: swapped(c := written(music(), "OGG"), len(c) - 99, bytes([c[-99] ^ 16])), "fails its checksum"),
+    "opus": (lambda: written(music(), "OGG", "OPUS", 48000)[:-1], "ends inside the Ogg page"),
+    "mp3 end": (lambda: unframed_mp3()[:-5], "ends inside a frame, 5 bytes short"),
+    "mp3 xing": (lambda: some_frames_of(written(music(), "MP3")), r"claims \d+ frames"),
+    "m4a": (lambda: halved(encoded(music(), "aac", "ipod")), "truncated: the box 'mdat'"),
+    "m4a index first": (lambda: halved(encoded(music(), "aac", "ipod", movflags="faststart")), "box 'mdat'"),
+    "m4a box edge": (lambda: (c := encoded(music(), "aac", "ipod"))[: c.index(b"moov") - 4], "no 'moov' box"),
+    "aac": (lambda: encoded(music(), "aac", "adts")[:-5], "ends inside a frame"),
+    "wma": (lambda: encoded(music(), "wmav2", "asf")[:-2000], "truncated: the ASF file"),
+    "no samples": (lambda: written(np.zeros((0, 2)), "WAV"), "has no samples"),
+    "nine channels": (lambda: written(np.zeros((9, 9)), "WAV"), "has 9 channels"),
+    "odd rate": (lambda: written(np.zeros((9, 1)), "WAV", rate=96_001), "rate of 96001 Hz"),
+    "rate": (lambda: written(np.zeros((9, 1)), "WAV", rate=700_000), "rate of 700000 Hz"),
+}
+
+
+def some_frames_of(content: bytes) -> bytes:
+    """Return the first 20 frames, whole: the header goes on to claim all of them."""
+    from mirflow.library.containers import _mpeg_frame
+
+    at = 0
+    for _ in range(20):
+        at += _mpeg_frame(content, at, len(content))[0]
+    return content[:at]
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_damage_is_named(tmp_path, case):
+    make, pattern = DAMAGED[case]
+    assert re.search(pattern, refusal(tmp_path, make()))
+
+
+def test_nan_and_infinity_are_counted_and_placed(tmp_path):
+    samples = music(3.0)
+    samples[[100_000, 120_000], 1] = np.nan, np.inf
+    message = refusal(tmp_path, written(samples, "WAV", "FLOAT"))
+    assert "2 samples that are NaN or infinite" in message and f"{100_000 / RATE:.3f} s" in message
+
+
+def test_a_peak_beyond_all_reason_is_damage_not_a_reason_for_silence(tmp_path):
+    samples = music(0.5) * 32768  # floats on the scale of 16 bit happen
+    assert convert(tmp_path, written(samples, "WAV", "FLOAT"))[0]["gain_db"] == pytest.approx(-84.2884, abs=1e-3)
+    samples[100, 0] = 1e20
+    assert "1e+20 times full scale" in refusal(tmp_path, written(samples, "WAV", "FLOAT"))
+
+
+def test_what_cannot_be_read_is_an_error(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "locked").write_bytes(written(music(0.1), "WAV"))
+    (tmp_path / "locked").chmod(0)
+    for name in ("", "missing", "pipe", *([] if os.geteuid() == 0 else ["locked"])):
+        with pytest.raises(MirflowError, match=re.escape(str(tmp_path / name))):
+            full_mix.make(tmp_path / name, tmp_path / "full_mix.flac")
+
+
+@pytest.mark.parametrize("name", [b'it\'s "{x}"\n.wav', b"\xff\xfe \xe9.wav", "Été 音楽.mp3".encode(), b"-o.m4a"])
+def test_any_file_name_and_any_extension(tmp_path, name):
+    source = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name)))
+    source.write_bytes(written(music(0.1), "AIFF", "PCM_16"))  # what it is decides, not what it is called
+    parser = argparse.ArgumentParser()
+    command.configure(parser)
+    flac, record = tmp_path / "full_mix.flac", tmp_path / "source.json"
+    command.run(parser.parse_args([str(source), "-o", str(flac), "--record", str(record)]))
+    loaded = json.loads(record.read_bytes())
+    assert loaded["source"] == os.fsencode(source).decode("utf-8", "replace")
+    assert (loaded["format"], loaded["frames"]) == ("AIFF", 4410)
+    source.write_bytes(b"")
+    with pytest.raises(MirflowError) as caught:
+        full_mix.make(source, flac)
+    assert "\n" not in str(caught.value) and str(caught.value).encode()
+
+
+def test_memory_does_not_grow_with_the_length(tmp_path):
+    import tracemalloc
+
+    peaks = []
+    for seconds in (20, 80):
+        tone = np.zeros((seconds * RATE, 2), np.float32)
+        tone[-1] = 2.0  # the whole file is decoded twice
+        (tmp_path / "long.wav").write_bytes(written(tone, "WAV", "FLOAT"))
+        tracemalloc.start()
+        full_mix.make(tmp_path / "long.wav", tmp_path / "full_mix.flac")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0] < 20e6
+
+
+def test_a_file_that_is_written_to_while_it_is_read_is_refused(tmp_path, monkeypatch):
+    source = tmp_path / "a.wav"
+    source.write_bytes(written(music(), "WAV", "PCM_16"))
+    examine = full_mix.containers.examine
+
+    def meanwhile(data):
+        os.utime(source, (1, 1))
+        return examine(data)
+
+    monkeypatch.setattr(full_mix.containers, "examine", meanwhile)
+    with pytest.raises(MirflowError, match="changed while it was read"):
+        full_mix.make(source, tmp_path / "full_mix.flac")
+
+
+def test_long_files_are_refused_and_more_so_with_more_samples_a_second(tmp_path):
+    source = tmp_path / "a.wav"
+    for rate, channels, seconds in ((44100, 2, 6), (8000, 1, 6), (96000, 2, 3), (48000, 8, 1.5)):
+        for over in (0, 1):
+            source.write_bytes(written(np.zeros((round(seconds * rate) + over, channels)), "WAV", rate=rate))
+            if over:
+                with pytest.raises(MirflowError, match=r"longer than .* minutes.*max_minutes"):
+                    full_mix.make(source, tmp_path / "full_mix.flac", max_minutes=0.1)
+            else:
+                full_mix.make(source, tmp_path / "full_mix.flac", max_minutes=0.1)
+
+
+def test_a_flac_file_with_metadata_that_libsndfile_does_not_take_is_written_anew(tmp_path):
+    content = written(music(), "FLAC", "PCM_16")
+    lie = b"\x04\x00\x00\x08" + struct.pack("<II", 0xFFFFFFF0, 0xFFFFFFFF)  # a comment longer than its block
+    _, result = convert(tmp_path, content[:42] + lie + content[42:])
+    (tmp_path / "plain.flac").write_bytes(content)
+    assert np.array_equal(result, soundfile.read(tmp_path / "plain.flac", dtype="int32")[0])
+
+
+def test_no_room_for_the_last_bytes_is_an_error_and_no_shorter_file(tmp_path):
+    source, flac = tmp_path / "a.wav", tmp_path / "full_mix.flac"
+    source.write_bytes(written(music(), "WAV", "FLOAT"))
+    full_mix.make(source, flac)
+    size = flac.stat().st_size
+    flac.unlink()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, hard))  # libsndfile writes these bytes when it closes the file
+    try:
+        with pytest.raises(MirflowError, match=re.escape(f"{flac}: cannot be written (File too large)")):
+            full_mix.make(source, flac)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == [source]

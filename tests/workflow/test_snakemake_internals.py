@@ -1,0 +1,106 @@
+"""What is changed of Snakemake: loud where its insides have moved, and what was recorded earlier still counts."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from snakemake.exceptions import WorkflowError
+from snakemake.persistence import FileBackupMixin
+
+from mirflow.core import identity
+from mirflow.workflow import snakemake_internals
+
+
+def test_what_is_gone_from_snakemake_ends_the_run(monkeypatch):
+    """A renamed method must not silently take away the protection of other people's keys."""
+    with monkeypatch.context() as patch:
+        patch.delattr(FileBackupMixin, "backup_output")
+        with pytest.raises(WorkflowError, match=r"no FileBackupMixin\.backup_output, which mirflow replaces"):
+            snakemake_internals.keep_outputs()
+
+
+def test_a_replacement_is_in_place_and_the_original_is_given_back():
+    owner = SimpleNamespace(method=1)
+    assert snakemake_internals.replace(owner, "method", 2) == 1 and owner.method == 2
+
+
+# What version 0.1.0 recorded of three artifacts: the values of all parameters, as Python writes them, sorted.
+LOUDNESS = ["''", "'448ff07eb6e2e66e'", "'feature_loudness'", "1"]
+STEMS = ["'deb0c4364ce300ac'", "'dsp'", "'mp3'", "192"]
+GRID = ["'457da1d568214275'", "'hmm'"]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "made_of", "changed"),
+    [
+        (LOUDNESS, (["feature_loudness"], {"settings": ""}), False),
+        (LOUDNESS, (["feature_loudness"], {"settings": "--set-x 1"}), True),
+        (
+            ["''", "'0000000000000000'", "'feature_loudness'", "1"],
+            (["feature_loudness"], {"settings": ""}),
+            True,
+        ),
+        (STEMS, (["stems_dsp", "stem_files"], {"format": "mp3", "bitrate": 192}), False),
+        (STEMS, (["stems_dsp", "stem_files"], {"format": "mp3", "bitrate": 128}), True),
+        (STEMS, (["stems_demucs", "stem_files"], {"format": "mp3", "bitrate": 192}), True),
+        (GRID, (["beats_grid"], {"decoder": "hmm"}), False),
+        (GRID, (["beats_grid"], {"decoder": "peaks"}), True),
+        ([], (["info"], {}), False),
+    ],
+)
+def test_results_of_version_0_1_0_are_valid_where_their_values_are_the_same(monkeypatch, recorded, made_of, changed):
+    monkeypatch.setattr(identity, "version", lambda kind: "1")
+    kinds, settings = made_of
+    made_by = identity.made_by(*kinds, **settings)
+    job = SimpleNamespace(params={"made_by": made_by})
+    assert (set(snakemake_internals.recalled(recorded, made_by)) != set(snakemake_internals.meant(job))) is changed
+
+
+def test_a_later_version_makes_results_of_0_1_0_out_of_date():
+    made_by = identity.made_by("beats_grid", decoder="hmm") | {"version": "2"}
+    job = SimpleNamespace(params={"made_by": made_by})
+    assert set(snakemake_internals.recalled(GRID, made_by)) != set(snakemake_internals.meant(job))
+
+
+def test_what_is_recorded_today_is_recalled_as_it_is_but_for_code_that_was_released_since():
+    recorded = ["decoder: hmm", "kind: beats_grid", f"version: 1 {next(iter(identity.released()))} 0123456789ab"]
+    assert snakemake_internals.recalled(recorded, {}) == [*recorded[:2], "version: 1 0123456789ab"]
+
+
+def test_rules_without_made_by_are_compared_as_snakemake_does():
+    assert snakemake_internals.meant(SimpleNamespace(params={"sha256": "1"})) == []
+
+
+# In a process of its own: the changes stay until its end.
+PROGRAM = """
+import os, threading, time
+import snakemake.benchmark, snakemake.cli
+from snakemake.scheduling.job_scheduler import JobScheduler
+from mirflow.workflow import snakemake_internals
+
+os.environ["MIRFLOW_WARM"] = "1"
+snakemake_internals.schedule_faster()
+
+class Scheduler:
+    _open_jobs = threading.Semaphore(0)
+
+due, look_again = Scheduler._open_jobs, JobScheduler._schedule_reevalutation
+scheduler = Scheduler()
+for _ in range(100):
+    look_again(scheduler, 0.2)
+assert threading.active_count() == 2, "one timer for all"
+assert due.acquire(timeout=5) and not due.acquire(timeout=0.5), "and it comes once"
+look_again(scheduler, 0.2)
+assert due.acquire(timeout=5), "and again when it is asked for again"
+
+record = snakemake.benchmark.BenchmarkRecord()
+with snakemake.benchmark.benchmarked(os.getpid(), record):
+    time.sleep(0.1)
+assert 0.1 <= record.running_time < 5 and not record.data_collected
+assert record.to_tsv(False).count("NA") == 8, record.to_tsv(False)
+"""
+
+
+def test_the_scheduler_starts_one_timer_and_a_warm_job_is_timed():
+    subprocess.run([sys.executable, "-c", PROGRAM], check=True, timeout=60)
