@@ -4,13 +4,15 @@ import fcntl
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from conftest import RATE, copy_project, jobs, loop, run_snakemake, write
+from conftest import RATE, REPOSITORY, copy_project, jobs, loop, run_snakemake, write
 from mirflow import features
 from mirflow.library.scan import scan
 
@@ -296,6 +298,46 @@ def test_settings_reach_the_rules(project, library, tmp_path):
 def test_bad_settings_end_the_run_before_it_starts(project, library, tmp_path, config, message):
     refused = run_snakemake(cwd=project, **({"library": library, "results": tmp_path / "r"} | config))
     assert refused.returncode != 0 and message in refused.stdout
+    assert not (tmp_path / "r").exists()
+
+
+def test_no_name_stops_the_others(project, tmp_path):
+    """Names that repeat themselves, that are as long as a file system takes, and that are those of artifacts."""
+    names = [
+        "Nooooooooooooooooooooooo",
+        "ha" * 25,
+        "音" * 83 + "ab",
+        "e" * 251,
+        "a",
+        "a/stems.json/b",
+        "a/features/tempo.json/c",
+    ]
+    for name in names:
+        write(tmp_path / f"music/{name}.wav", loop(0.5))
+    done = run_snakemake(cwd=project, library=tmp_path / "music", results=tmp_path / "r")
+    assert done.returncode == 0, done.stdout
+    assert f"{len(names)} of {len(names)} tracks complete" in done.stdout
+    again = run_snakemake("-n", cwd=project, library=tmp_path / "music", results=tmp_path / "r")
+    assert "Nothing to be done" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--results", ""), "a directory is expected, the setting is empty"),
+        (("--library", ""), "the path is empty"),
+        (("--jobs", "many"), "a number from 1 on is expected, or all; got 'many'"),
+        (("--jobs", "0"), "a number from 1 on is expected, or all; got '0'"),
+        (("--batch", "0"), "--batch: at least one track is needed, got 0"),
+        (("--library", "/no/where"), "/no/where: no such file or directory"),
+    ],
+)
+def test_wrong_arguments_are_refused_at_once_with_the_reason(tmp_path, arguments, message):
+    write(tmp_path / "music/a.wav", loop(0.3))
+    given = {"--library": str(tmp_path / "music"), "--results": str(tmp_path / "r")} | dict([arguments])
+    command = [sys.executable, "-m", "mirflow", "run", *(part for pair in given.items() for part in pair)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0 and message in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "r").exists()
 
 

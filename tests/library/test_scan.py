@@ -57,6 +57,31 @@ def test_no_track_lies_where_another_has_a_file(tmp_path):
     assert set(ids(tmp_path)) == {"a", "a/full_mix.flac.flac", "a/features", "b/full_mix.flac"}
 
 
+def test_no_directory_lies_where_another_track_has_a_file(tmp_path):
+    """A directory called like an artifact of a track that lies beside it: the id of what is in it evades."""
+    names = ["a.flac", "a/drums.mp3/b.wav", "a/drums.mp3/c/d.wav", "a/features/loudness.json/e.wav", "a/features/f.wav"]
+    make(tmp_path, *names)
+    assert ids(tmp_path) == {
+        "a": "a.flac",
+        "a/%64rums.mp3/b": "a/drums.mp3/b.wav",
+        "a/%64rums.mp3/c/d": "a/drums.mp3/c/d.wav",
+        "a/features/%6Coudness.json/e": "a/features/loudness.json/e.wav",
+        "a/features/f": "a/features/f.wav",
+    }
+    make(tmp_path, "a/features/tempo.json.wav")
+    assert ids(tmp_path)["a/features/tempo.json.wav"] == "a/features/tempo.json.wav"
+
+
+def test_ids_leave_room_for_what_is_derived_from_them(tmp_path):
+    """244 bytes and .BEATS_GRID are the 255 that a file system takes; longer names are cut, and stay different."""
+    fits, long, other = "x" * 244, "音" * 82 + "ab", "音" * 82 + "ac"
+    make(tmp_path, *(f"{name}.wav" for name in (fits, long, other)))
+    found = ids(tmp_path)
+    assert found[fits] == f"{fits}.wav" and len(found) == 3
+    cut = [track for track in found if track.startswith("音")]
+    assert len(set(cut)) == 2 and all(len(f"{track}.BEATS_GRID".encode()) <= 255 for track in cut)
+
+
 def test_what_is_no_track_is_listed_with_its_reason(tmp_path):
     make(tmp_path, "cover.jpg", "README", "ok.wav")
     (tmp_path / "._ok.wav").write_bytes(b"\x00\x05\x16\x07 and so on")

@@ -13,6 +13,7 @@ import pytest
 
 from conftest import REPOSITORY, loop, write
 from mirflow.core import artifacts
+from mirflow.core.errors import MirflowError
 from mirflow.library.scan import Library
 from mirflow.workflow import batches, launch, progress
 from mirflow.workflow.batches import Batch
@@ -64,6 +65,16 @@ if what != "idle" and what != "refused":
     batches.note(started=True, skip=["chroma"], jobs=state.jobs + 10)
 sys.exit(0 if what in ("done", "idle") else 1)
 """
+
+
+def test_a_directory_that_cannot_be_written_is_said_before_anything_starts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".snakemake").write_text("in the way, as a read-only disk would be")
+    with pytest.raises(MirflowError, match=r"\.snakemake: cannot be written \(.+\), but Snakemake needs it"):
+        launch.check_working_directory()
+    (tmp_path / ".snakemake").unlink()
+    launch.check_working_directory()
+    assert (tmp_path / ".snakemake").is_dir()
 
 
 @pytest.fixture

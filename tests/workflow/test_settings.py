@@ -1,6 +1,7 @@
 """Settings: every one is known, checked and does something."""
 
 import argparse
+import os
 import shlex
 import sys
 import types
@@ -70,6 +71,14 @@ def test_results_may_not_hold_what_snakemake_reads_as_a_pattern():
     assert settings.directory("out/") == "out"
     with pytest.raises(MirflowError, match="results"):
         settings.directory("out{x}")
+
+
+def test_usual_paths_are_taken_and_an_empty_one_is_refused():
+    assert settings.directory("../out") == "../out" and settings.directory(".out") == ".out"
+    assert settings.directory("-out") == os.path.abspath("-out")  # no option, for the commands that get it
+    for empty in (settings.directory, settings.path):
+        with pytest.raises(MirflowError, match="empty"):
+            empty("")
 
 
 def test_a_setting_of_a_feature_reaches_its_measurement_and_the_provenance(tmp_path, monkeypatch):

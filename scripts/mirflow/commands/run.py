@@ -10,11 +10,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--library", required=True, help="a directory of music, or one audio file")
     parser.add_argument("--results", required=True, help="where the results go")
-    parser.add_argument("-j", "--jobs", default=str(os.cpu_count()), help="how many jobs run at once (all cores)")
+    parser.add_argument(
+        "-j", "--jobs", type=_jobs, default=str(os.cpu_count()), help="jobs at once (default: all cores)"
+    )
     parser.add_argument(
         "--batch", type=int, default=launch.BATCH_TRACKS, help="tracks in a batch (default: %(default)s)"
     )
     parser.add_argument("snakemake", nargs="*", help="after --: further arguments of Snakemake")
+
+
+def _jobs(text: str) -> str:
+    """Check a number of jobs."""
+    if text != "all" and not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"a number from 1 on is expected, or all; got {text!r}")
+    return text
 
 
 def run(arguments: argparse.Namespace) -> None:

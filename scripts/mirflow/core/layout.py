@@ -19,16 +19,17 @@ INPUTS = ("full_mix", *STEMS, *GRIDS)  # what a feature may ask for by name; any
 RECORDS = "records"  # in the folder below: what Snakemake records of the artifacts
 OWN_FOLDER = ".mirflow"  # below the results: what belongs to no track; it marks a directory as the results of a run
 
-# File names inside of a track's folder: where `a` is a track, no track `a/<such a name>` can have a folder.
+# What a track's folder may hold: where `a` is a track, no track `a/<such a path>` can have a folder.
 _ARTIFACT = re.compile(
     rf"full_mix\.flac|({'|'.join(STEMS)})\.\w+|.*\.({'|'.join((*GRIDS.values(), 'INFO'))})"
     r"|\w+\.(json|jsonl|log|wav|png|npz|txt)|done"
+    r"|features/[\w.-]+\.json|labels/[\w.-]+\.npz|texts/\w+\.(txt|json)|rhythm/\w+\.(npz|json|wav|png)"
 )
 
 
-def is_artifact_name(name: str) -> bool:
-    """Whether the workflow may give a file in a track's folder this name."""
-    return _ARTIFACT.fullmatch(name) is not None
+def is_artifact(path: str) -> bool:
+    """Whether the workflow may make a file with this path below the folder of a track."""
+    return _ARTIFACT.fullmatch(path) is not None
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Finding the tracks: a directory, or one audio file, becomes a list of track ids with their source files."""
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mirflow.core.errors import MirflowError
-from mirflow.core.layout import OWN_FOLDER, is_artifact_name
+from mirflow.core.layout import OWN_FOLDER, is_artifact
 
 LOSSLESS = ("flac", "wav", "aiff", "aif")  # of files with equal names, the first of these gets the plain id
 EXTENSIONS = (*LOSSLESS, "opus", "ogg", "m4a", "aac", "mp3", "wma")
@@ -15,9 +16,14 @@ EXTENSIONS = (*LOSSLESS, "opus", "ogg", "m4a", "aac", "mp3", "wma")
 # Characters that break shells, Snakemake (wildcards in braces, path variables in angle brackets) or the track list
 # (control characters). Bytes that are not UTF-8 arrive as lone surrogates. "%" is encoded only where it would look like
 # an encoded character, so that different names always have different ids.
-_BREAKING = re.compile(
-    r"[{}\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]|<(?=[a-z][a-z0-9_]*>)|%(?=[0-9A-Fa-f]{2})|^[-.]"
-)
+_PATTERN = r"[{}\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]|<(?=[a-z][a-z0-9_]*>)"
+_BREAKING = re.compile(rf"{_PATTERN}|%(?=[0-9A-Fa-f]{{2}})|^[-.]")
+
+# Most file systems allow names of 255 bytes. A track's name gets suffixes (the longest is .BEATS_GRID), so longer ones
+# are cut, and end with a hash of the whole name, so that they stay different.
+MOST_NAME, MOST_DIRECTORY = 255 - len(".BEATS_GRID"), 255  # bytes
+HASH_DIGITS = 8
+MOST_PATH = 4000  # bytes of the longest path that is derived from an id; Linux allows 4095
 
 
 @dataclass(frozen=True)
@@ -54,12 +60,29 @@ def encode(name: str) -> str:
     >>> encode('-rf'), encode('{x} "y" 100%'), encode('100%25')
     ('%2Drf', '%7Bx%7D "y" 100%', '100%2525')
     """
-    return _BREAKING.sub(lambda match: "".join(f"%{b:02X}" for b in os.fsencode(match[0])), name)
+    return _BREAKING.sub(_escaped, name)
+
+
+def _escaped(match: re.Match) -> str:
+    return "".join(f"%{byte:02X}" for byte in os.fsencode(match[0]))
+
+
+def shorten(name: str, most: int) -> str:
+    """Return a component of an id in at most `most` bytes, the end of a longer one replaced by a hash of all of it.
+
+    >>> shorten("long name", 9), shorten("a" * 300, 20)
+    ('long name', 'aaaaaaaaaaa~98bf0d8c')
+    """
+    content = name.encode()
+    if len(content) <= most:
+        return name
+    end = f"~{hashlib.sha256(content).hexdigest()[:HASH_DIGITS]}"
+    return content[: most - len(end)].decode(errors="ignore") + end
 
 
 def reads_as_pattern(path: Path) -> bool:
     """Return whether Snakemake would misread part of this path as a wildcard or path variable, or cannot store it."""
-    return _BREAKING.search(str(path)) is not None
+    return re.search(_PATTERN, str(path)) is not None
 
 
 def scan(root: str | os.PathLike, exclude: str | os.PathLike | None = None) -> Library:
@@ -174,25 +197,36 @@ def _assign(found: list[tuple[str, Path]]) -> dict[str, Path]:
 
     plain = {_identifier(relative.rpartition(".")[0]) for relative, _ in found}
 
+    def identify(relative: str) -> str:
+        """Return the id, with the first character encoded where a directory would be a file of another track."""
+        *directories, name = _identifier(relative).split("/")
+        for place in range(1, len(directories)):
+            for end in (place + 1, place + 2):
+                if "/".join(directories[:place]) in plain and is_artifact("/".join(directories[place:end])):
+                    directories[end - 1] = re.sub("^.", _escaped, directories[end - 1])
+        return "/".join([*directories, name])
+
     def taken(identifier: str) -> bool:
-        parent, _, name = identifier.rpartition("/")
-        return identifier in tracks or (parent in plain and is_artifact_name(name))
+        parts = identifier.split("/")
+        own_files = any("/".join(parts[:-n]) in plain and is_artifact("/".join(parts[-n:])) for n in (1, 2))
+        return identifier in tracks or own_files
 
     tracks: dict[str, Path] = {}
     later = []
     for relative, path in sorted(found, key=preference):
-        identifier = _identifier(relative.rpartition(".")[0])
+        identifier = identify(relative.rpartition(".")[0])
         if taken(identifier):
             later.append((relative, path))
         else:
             tracks[identifier] = path
     for relative, path in later:
-        identifier = _identifier(relative)
-        while taken(identifier):
-            identifier += "." + relative.rpartition(".")[2]
+        extended, extension = relative, relative.rpartition(".")[2]
+        while taken(identifier := identify(extended)):
+            extended += f".{extension}"
         tracks[identifier] = path
     return dict(sorted(tracks.items()))
 
 
 def _identifier(relative: str) -> str:
-    return "/".join(encode(part) for part in relative.split("/"))
+    *directories, name = (encode(part) for part in relative.split("/"))
+    return "/".join([*(shorten(part, MOST_DIRECTORY) for part in directories), shorten(name, MOST_NAME)])

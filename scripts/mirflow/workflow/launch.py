@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from itertools import pairwise
@@ -47,6 +48,7 @@ def run(snakemake: list[str], library: str, results: str, size: int) -> int:
     """
     if size < 1:
         raise MirflowError(f"--batch: at least one track is needed, got {size}")
+    check_working_directory()
     results = settings.directory(results)
     found = scan(settings.path(library), exclude=results)
     tracks = list(found.tracks)
@@ -76,6 +78,25 @@ def run(snakemake: list[str], library: str, results: str, size: int) -> int:
         file.unlink(missing_ok=True)
     _report(results, found, state, broken=failed)
     return 128 + stopped[0] if stopped else int(failed)
+
+
+def check_working_directory() -> None:
+    """Check that Snakemake can write its working files in the current directory.
+
+    Raises
+    ------
+    MirflowError : it cannot
+    """
+    folder = Path.cwd() / ".snakemake"
+    try:
+        folder.mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise MirflowError(
+            f"{folder}: cannot be written ({error.strerror}), but Snakemake needs it: run from a directory of your own,"
+            " `snakemake --directory <one> --snakefile <this Snakefile>`, or copy the project"
+        ) from error
 
 
 def _wait(process: subprocess.Popen, stopped: list[int]) -> int:

@@ -84,7 +84,14 @@ def export(config: dict) -> None:
 
 
 def path(text: str) -> Path:
-    """Return a path of the user, with ~ expanded."""
+    """Return a path of the user, with ~ expanded.
+
+    Raises
+    ------
+    MirflowError : it is empty
+    """
+    if not text:
+        raise MirflowError("the path is empty")
     return Path(text).expanduser()
 
 
@@ -95,7 +102,11 @@ def directory(where: str, name: str = "results") -> str:
     ------
     MirflowError : when the path holds what Snakemake reads as a wildcard or a path variable
     """
+    if not where:
+        raise MirflowError(f"{name}: a directory is expected, the setting is empty")
     where = str(path(where))  # without a trailing slash
+    if where.startswith("-"):  # an option, for the commands that get it
+        where = os.path.abspath(where)
     if reads_as_pattern(Path(where)):
         raise MirflowError(f"{name}: {where!r} must not hold braces, <names> or control characters")
     return where
