@@ -5,6 +5,8 @@ import glob
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mirflow import features
 from mirflow.core import artifacts, audio, layout
 from mirflow.core.errors import MirflowError
@@ -56,7 +58,20 @@ def run(arguments: argparse.Namespace) -> None:
 def _read(key: str, path: Path) -> Any:
     if key in layout.GRIDS:
         return artifacts.read_times(path)
-    return Patches.load(path) if key.startswith(layout.EMBEDDING) else audio.read(path)
+    return Patches.load(path) if key.startswith(layout.EMBEDDING) else _at_source_level(key, path)
+
+
+def _at_source_level(key: str, path: Path) -> audio.Audio:
+    """Read the full mix or a stem at the level that it has in the source.
+
+    A source beyond full scale is attenuated as a whole for full_mix.flac, and stems beyond full scale all by one gain.
+    The records beside the files say by how much; a file without such a record is taken as it is.
+    """
+    track = layout.TrackFiles(str(path.parent), path.parent.name)
+    records = [track.source_record, *([track.stems_record] if key in layout.STEMS else [])]
+    gain_db = sum(artifacts.read_json(record).get("gain_db", 0.0) for record in records if Path(record).is_file())
+    sound = audio.read(path)
+    return audio.Audio(sound.samples * np.float32(10 ** (-gain_db / 20)), sound.rate) if gain_db else sound
 
 
 def _beside(full_mix: Path, key: str) -> Path:

@@ -8,6 +8,7 @@ from mirflow.dsp import loudness
 # LU. At least 5 % of the gated windows reach the 95th percentile, so the mean power is at most 13 LU below it. The gate
 # is 20 LU below the mean power, and the 10th percentile is above the gate.
 LARGEST_RANGE = 34.0
+LOUDEST = 200.0  # LUFS, dBTP: sources with floating-point samples may be far beyond full scale
 
 
 def _fields(suffix: str, source: str, quietest: float) -> tuple[Field, Field]:
@@ -15,7 +16,7 @@ def _fields(suffix: str, source: str, quietest: float) -> tuple[Field, Field]:
         Field(
             f"lufs{suffix}",
             "LUFS",
-            bounds=(-70, 20),
+            bounds=(-70, LOUDEST),
             range=(quietest, 0),
             meaning=f"integrated loudness of {source}, all channels",
             undefined=f"{source} is shorter than 0.4 s, or silent (nothing above -70 LUFS)",
@@ -33,14 +34,14 @@ def _fields(suffix: str, source: str, quietest: float) -> tuple[Field, Field]:
 
 FEATURE = Feature(
     name="loudness",
-    version=1,
+    version=2,
     inputs=("full_mix", *STEMS),
     fields=(
         *_fields("", "the full mix", -40),
         Field(
             "true_peak",
             "dBTP",
-            bounds=(-900, 20),  # the smallest float32 is above -900 dB
+            bounds=(-900, LOUDEST),  # the smallest float32 is above -900 dB
             range=(-20, 3),
             meaning="largest level of all channels, also between samples, by four-fold oversampling",
             undefined="the full mix is digital silence",

@@ -12,13 +12,13 @@ FRAME = 35280  # samples at 44.1 kHz: 0.8 s, so that the lowest band has 80 bins
 
 FEATURE = Feature(
     name="multiband_rms",
-    version=1,
+    version=2,
     inputs=("full_mix",),
     fields=tuple(
         Field(
             f"rms_energy_{name}",
             "dBFS",
-            bounds=(FLOOR_DB, 20),  # floating-point samples may exceed full scale
+            bounds=(FLOOR_DB, 200),  # sources with floating-point samples may be far beyond full scale
             range=(-105 if name == "bass" else -60, 0),  # with a solo instrument, the bass band has only room noise
             meaning=f"RMS level from {low} to {high} Hz of all channels; at least -120, which is the value in silence",
         )

@@ -18,7 +18,7 @@ GAP_SECONDS = 0.020  # longest gap inside a passage
 
 FEATURE = Feature(
     name="saturation",
-    version=1,
+    version=2,
     inputs=("full_mix",),
     fields=(
         Field(

@@ -15,7 +15,7 @@ EXACT_DB = -200  # residual of stems that add up to the mix exactly
 
 FEATURE = Feature(
     name="stem_quality",
-    version=1,
+    version=2,
     inputs=("full_mix", *STEMS),
     fields=(
         *(
