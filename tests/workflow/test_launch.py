@@ -67,6 +67,15 @@ sys.exit(0 if what in ("done", "idle") else 1)
 """
 
 
+def test_settings_on_the_command_line_are_kept():
+    called = launch.command("music", "out", "2", ["-n", "--config", "skip=[chroma]", "--quiet"])
+    assert called[called.index("--config") :] == ["--config", *EXPECTED, "skip=[chroma]", "--quiet"]
+    assert launch.command("music", "out", "2", [])[-3:] == ["--config", *EXPECTED]
+
+
+EXPECTED = ['library= "music" ', 'results= "out" ']
+
+
 def test_a_directory_that_cannot_be_written_is_said_before_anything_starts(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".snakemake").write_text("in the way, as a read-only disk would be")

@@ -26,9 +26,19 @@ NOTHING = "Nothing to be done (all requested files are present and up to date)."
 
 
 def command(library: str, results: str, jobs: str, further: list[str]) -> list[str]:
-    """Return the call of Snakemake that makes everything."""
+    """Return the call of Snakemake that makes everything.
+
+    Parameters
+    ----------
+    further : options of Snakemake; settings among them (``--config skip=[chroma]``) are kept
+    """
     config = [f"{name}={_text(value)}" for name, value in (("library", library), ("results", results))]
-    return [sys.executable, "-m", "snakemake", "-j", jobs, "--logger", "mirflow", *further, "--config", *config]
+    place = next((i for i, option in enumerate(further) if option in ("--config", "-C")), None)
+    if place is None:
+        further = [*further, "--config", *config]
+    else:  # of two such options Snakemake takes the last one
+        further = [*further[: place + 1], *config, *further[place + 1 :]]
+    return [sys.executable, "-m", "snakemake", "-j", jobs, "--logger", "mirflow", *further]
 
 
 def _text(value: str) -> str:
