@@ -434,6 +434,6 @@ def model_worker_killed(house: House, stack: contextlib.ExitStack) -> str:
         said = run.communicate()[0]
         ends.append(run.returncode)
         if victim == "child":
-            check(run.returncode and "beat_this: the process was killed by SIGKILL" in said, said[-3000:])
+            check(run.returncode and "beat_activations: the process was killed by SIGKILL" in said, said[-3000:])
         house.settle(results)
     return f"the run ended with {ends[0]} when the child was killed, with {ends[1]} when the worker was"

@@ -32,7 +32,7 @@ from snakemake.rules import Rule
 from snakemake.scheduling.job_scheduler import JobScheduler
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
-from mirflow.core import identity, layout
+from mirflow.core import artifacts, identity, layout
 
 KNOWN_VERSION = "9.27.1"
 
@@ -201,8 +201,26 @@ def keep_records(results: str, models: str) -> None:
             Path(record_path(persistence, subject, output)).unlink(missing_ok=True)
         return delete(persistence, subject, output)
 
+    write = replace(FilePersistence, "_io_write", None)
+
+    def write_kept(persistence: FilePersistence, subject: str, content: dict, output: str, **mode: int) -> None:
+        """Write a record whole or not at all: on a full disk, half of one would be an artifact without a record."""
+        if not is_kept(persistence, subject, output):
+            return write(persistence, subject, content, output, **mode)
+        path = kept_path(persistence, subject, output)
+        new = f"{os.path.dirname(path)}/{artifacts.TEMPORARY}{os.getpid()}"
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(new, "w") as file:
+                json.dump(content, file)
+            os.replace(new, path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.unlink(new)
+            raise OSError(error.errno, f"{path}: cannot be written ({error.strerror})") from error
+
     FilePersistence._record_path, FilePersistence._io_read = kept_path, read_kept
-    FilePersistence._io_delete = delete_kept
+    FilePersistence._io_write, FilePersistence._io_delete = write_kept, delete_kept
 
     def portable(paths: Iterable[str]) -> list[str]:
         for where, name in ((prefix, "<results>/"), (f"{models}/", "<models>/")):
