@@ -52,7 +52,8 @@ def encoded(samples: np.ndarray, codec: str, kind: str, rate: int = RATE, bits: 
             stream = container.add_stream(codec, rate=rate)
             context = stream.codec_context
             context.layout, context.bit_rate = layout, bits
-            context.format = sample_format = "s32p" if samples.dtype == np.int32 else "fltp"
+            sample_format = "s32p" if samples.dtype == np.int32 else "flt" if codec == "libopus" else "fltp"
+            context.format = sample_format
             if picture:
                 picture.width = picture.height = 64
                 picture.pix_fmt = "yuvj420p"
@@ -63,9 +64,9 @@ def encoded(samples: np.ndarray, codec: str, kind: str, rate: int = RATE, bits: 
             size = context.frame_size or 4096
             planes = np.ascontiguousarray(samples.T, dtype=samples.dtype if sample_format == "s32p" else np.float32)
             for at in range(0, planes.shape[1], size):
-                frame = av.AudioFrame.from_ndarray(
-                    np.ascontiguousarray(planes[:, at : at + size]), format=sample_format, layout=layout
-                )
+                part = planes[:, at : at + size]
+                part = np.ascontiguousarray(part.T.reshape(1, -1) if sample_format == "flt" else part)
+                frame = av.AudioFrame.from_ndarray(part, format=sample_format, layout=layout)
                 frame.rate, frame.pts = rate, at
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))

@@ -3,6 +3,9 @@
 Decoders are lenient: libmpg123 finds "frames" in prose, libsndfile accepts a WAV file that is cut short, libogg skips
 damaged pages, and FFmpeg stops without an error where the bytes end. So a file is checked before it is decoded: every
 container states its sizes, and a size that points past the end of the file means that a part is missing.
+
+Some wrong sizes are no damage: writers that cannot go back to the header leave a placeholder, others count the header.
+Such a file is taken when all of its sound is there, and `Container.ignored` says what was not believed.
 """
 
 import io
@@ -10,15 +13,20 @@ import mmap
 import re
 import struct
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 JUNK = 64 * 1024  # bytes in which the first frame is searched for
 FRAMED = 0.9  # share of the bytes (without tags) that must belong to valid frames; otherwise the file is something else
-STREAMED = (0, 0xFFFFFFFF)  # sizes in files of writers that cannot go back to the header, such as streams
+# Sizes that writers into a pipe leave in the header: 0, or the most that a program believes in, less a header or a
+# block. SoX uses 0x7F000000 for AIFF and 0x7FFFF000 for WAV, FFmpeg 0xFFFFFFFF, others 0x7FFFFFFF or 0x80000000.
+STREAMED = ((0, 0), (0x7EFFF000, 0x7F001000), (0x7FFFE000, 0x80000000), (0xFFFFE000, 0xFFFFFFFF))
+COUNTED_HEADER = 44  # bytes that the size of the samples may exceed them: recorders count the canonical WAV header
 Bytes = bytes | mmap.mmap  # a file's content: a memory map does not load it whole
 CONSECUTIVE = 3  # so many frames in a row are not a coincidence
+MOST_TAG_FRAMES = 10_000  # in an ID3v2 tag whose size is wrong; a bound on the time that a made-up tag costs
+ZEROS = 0.5  # share of an MPEG file that may be zeros at its end, where no header says how many frames there are
 
 
 class Damaged(Exception):
@@ -31,16 +39,19 @@ class Container:
 
     Attributes
     ----------
-    kind : "FLAC", "WAV", "RF64", "W64", "AIFF", "OGG", "MPEG", "ADTS", "MP4" or "ASF"
+    kind : "FLAC", "WAV", "RF64", "BW64", "W64", "AIFF", "OGG", "MPEG", "ADTS", "LOAS", "MP4" or "ASF"
     spans : byte ranges that are decoded separately and then joined: more than one where files were concatenated
-    patch : (offset, bytes) to read instead of those in the file, where decoders cannot handle what a writer left there
+    patches : (offset in the file, bytes) to read instead of those in the file, where decoders cannot handle what a
+        writer left there
     streaminfo : of a FLAC file
+    ignored : what in the file is wrong or is no audio, though no sound is missing; "" where there is nothing
     """
 
     kind: str
     spans: tuple[tuple[int, int], ...]
-    patch: tuple[int, bytes] | None = None
+    patches: tuple[tuple[int, bytes], ...] = ()
     streaminfo: "StreamInfo | None" = None
+    ignored: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,7 @@ class Window(io.RawIOBase):
     data: Bytes
     start: int
     stop: int
-    patch: tuple[int, bytes] | None = None
+    patches: tuple[tuple[int, bytes], ...] = ()
     at: int = field(default=0, init=False)
 
     def readable(self) -> bool:
@@ -88,8 +99,8 @@ class Window(io.RawIOBase):
         last = min(first + len(buffer), self.stop)
         target = memoryview(buffer).cast("B")
         target[: last - first] = self.data[first:last]
-        if self.patch:
-            for offset, byte in enumerate(self.patch[1], start=self.patch[0]):
+        for at, patch in self.patches:
+            for offset, byte in enumerate(patch, start=at):
                 if first <= offset < last:
                     target[offset - first] = byte
         self.at += last - first
@@ -109,24 +120,35 @@ def examine(data: Bytes) -> Container:
     """
     if not len(data):
         raise Damaged("the file is empty (0 bytes)")
-    start = _after_id3v2(data, 0)
+    start, wrong = _after_id3v2(data, 0)
     stop = _before_tags(data, start)
+    container = (_of_header(data, start, stop) or _frames)(data, start, stop)
+    return replace(container, ignored=together(wrong, container.ignored)) if wrong else container
+
+
+def _of_header(data: Bytes, start: int, stop: int) -> Callable[[Bytes, int, int], Container] | None:
+    """Return what examines the kind of container whose header is at `start`; None where there is none."""
     head = data[start : min(start + 40, stop)]
     if head[:4] == b"fLaC":
-        return _flac(data, start, stop)
-    if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
-        return _wave(data, start, stop)
+        return _flac
+    if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
+        return _wave
     if head[:16] == _W64_RIFF and head[24:40] == _W64_WAVE:
-        return _w64(data, start, stop)
+        return _w64
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
-        return _aiff(data, start, stop)
+        return _aiff
     if head[:4] == b"OggS":
-        return _ogg(data, start, stop)
+        return _ogg
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"skip", b"free"):
-        return _mp4(data, start, stop)
+        return _mp4
     if head[:16] == _ASF_HEADER:
-        return _asf(data, start, stop)
-    return _frames(data, start, stop)
+        return _asf
+    return None
+
+
+def together(*ignored: str) -> str:
+    """Join what is ignored into a sentence."""
+    return "; ".join(filter(None, ignored))
 
 
 def _at(data: Bytes, position: int, layout: str, stop: int) -> tuple:
@@ -144,17 +166,80 @@ def _missing(what: str, needed: int, there: int) -> Damaged:
 # Tags around the audio, which may occur in any file
 
 
-def _after_id3v2(data: Bytes, start: int) -> int:
-    """Return where the bytes after any ID3v2 tags begin."""
+def _after_id3v2(data: Bytes, start: int) -> tuple[int, str]:
+    """Return where the bytes after any ID3v2 tags begin, and what is wrong with the tags."""
+    wrong = ""
     while data[start : start + 3] == b"ID3" and len(data) >= start + 10:
-        flags, *size = data[start + 5 : start + 10]
-        if any(byte > 127 for byte in size):
+        tag = data[start : start + 10]
+        footer = 10 if tag[5] & 0x10 else 0
+        stated = start + 10 + _syncsafe(tag[6:10]) + footer if max(tag[6:10]) < 128 else None
+        audio = None if stated is None else _audio_at(data, stated)
+        if stated is None or audio != stated:
+            other = _audio_after_frames(data, start, stated, audio, int.from_bytes(tag[6:10]) + footer)
+            if other is not None:
+                start, wrong = other, "the size in the header of the ID3v2 tag, which is wrong"
+                continue
+            if stated is None:
+                break
+            if stated > len(data):
+                raise _missing("the ID3v2 tag", stated - start, len(data) - start)
+        start = stated if audio is None else audio
+    return start, wrong
+
+
+def _syncsafe(digits: bytes) -> int:
+    """Return the number that ID3v2 writes with 7 bits a byte."""
+    return digits[0] << 21 | digits[1] << 14 | digits[2] << 7 | digits[3]
+
+
+def _audio_after_frames(data: Bytes, start: int, stated: int | None, audio: int | None, plain: int) -> int | None:
+    """Return where audio begins after an ID3v2 tag whose size is wrong; None where nothing else than `stated` fits.
+
+    Some writers state the size of the tag as a plain integer, and those of its frames as the other kind of integer than
+    the version demands. Whatever the tag says of itself, its frames lead from one to the next.
+
+    Parameters
+    ----------
+    start : of the tag
+    stated : its end by its header; None where the size is no synchsafe integer
+    audio : where the audio begins after `stated` and zeros
+    plain : the size as a plain integer
+    """
+    found = _first_frame(data, start if stated is None else stated, len(data))
+    ends = {start + 10 + plain, *(_after_id3v2_frames(data, start + 10, number) for number in (_plain, _syncsafe))}
+    for end in sorted(ends):
+        there = _audio_at(data, end)
+        if there is None or (audio is not None and not end == there <= audio):
+            continue
+        if found is None or there <= found[0]:  # otherwise frames of audio before it would be lost
+            return there
+    return None
+
+
+def _plain(digits: bytes) -> int:
+    return int.from_bytes(digits)
+
+
+def _after_id3v2_frames(data: Bytes, at: int, number: Callable[[bytes], int]) -> int:
+    """Return where the frames of an ID3v2.3 or 2.4 tag end, the first of which is at `at`."""
+    for _ in range(MOST_TAG_FRAMES):
+        is_frame = at + 10 <= len(data) and re.fullmatch(rb"[A-Z][A-Z0-9]{3}", data[at : at + 4])
+        if not is_frame or _of_header(data, at, len(data)):  # "RIFF" and "FORM" could be names of frames
             break
-        length = 10 + (size[0] << 21 | size[1] << 14 | size[2] << 7 | size[3]) + (10 if flags & 0x10 else 0)
-        if start + length > len(data):
-            raise _missing("the ID3v2 tag", length, len(data) - start)
-        start += length
-    return start
+        at += 10 + number(data[at + 4 : at + 8])
+    return at
+
+
+def _audio_at(data: Bytes, at: int) -> int | None:
+    """Return where audio or another tag begins, at `at` or right after the zeros there; None where neither does."""
+    earliest = at
+    while at < len(data) and not data[at]:
+        block = data[at : at + JUNK]
+        at += len(block) - len(block.lstrip(b"\0"))
+    for first in range(max(earliest, at - 3), at + 1):  # an MP4 file begins with a size of 4 bytes: some are zero
+        if data[first : first + 3] == b"ID3" or _of_header(data, first, len(data)):
+            return first
+    return at if any(_in_a_row(data, at, len(data), frame) >= CONSECUTIVE for _, _, frame in _FRAMES) else None
 
 
 def _before_tags(data: Bytes, start: int) -> int:
@@ -212,28 +297,83 @@ def _chunks(data: Bytes, position: int, stop: int, order: str) -> Iterator[tuple
 
 
 def _wave(data: Bytes, start: int, stop: int) -> Container:
-    kind = "RF64" if data[start : start + 4] == b"RF64" else "WAV"
-    long_size = None
+    magic = data[start : start + 4]
+    kind = "WAV" if magic == b"RIFF" else magic.decode()
+    sizes = None  # where ds64, the chunk with the sizes of 64 bits, is
     for name, position, size in _chunks(data, start + 12, stop, "<"):
-        there = stop - position
         if name == b"ds64" and size >= 24:
-            (long_size,) = _at(data, position + 8, "<Q", stop)
+            sizes = position
         elif name == b"data":
-            if long_size is not None and size == 0xFFFFFFFF:
-                size = long_size
-            elif size in STREAMED and not (size == 0 and _ends_with_chunks(data, position, stop)):
-                # libsndfile reads nothing from a data chunk of size 0.
-                patch = (position - 4, struct.pack("<I", min(there, 0xFFFFFFFE))) if size == 0 else None
-                return Container(kind, ((start, stop),), patch=patch)
-            if size > there:
-                raise _missing("the data chunk", size, there)
-            return Container(kind, ((start, stop),))
+            told = size
+            if sizes is not None and size == 0xFFFFFFFF:
+                (told,) = _at(data, sizes + 8, "<Q", stop)
+            actual, ignored = _data_size("the data chunk", data, (start, position, stop), told, "<")
+            if magic == b"RIFF" and size == actual:
+                return Container(kind, ((start, stop),))
+            patches = _wave_patches(start, position, magic, sizes, actual)
+            return Container(kind, ((start, stop),), patches, ignored=ignored)
     raise Damaged("truncated: a WAV file without a data chunk")
 
 
-def _ends_with_chunks(data: Bytes, position: int, stop: int) -> bool:
+def _wave_patches(
+    start: int, position: int, magic: bytes, sizes: int | None, actual: int
+) -> tuple[tuple[int, bytes], ...]:
+    """Return what makes the header one that libsndfile reads: it knows no BW64, and believes every size.
+
+    Parameters
+    ----------
+    start, position : of the file, and of the samples
+    magic : the first four bytes
+    sizes : where the content of ds64 is
+    actual : how many bytes of samples there are
+    """
+    if actual < 0xFFFFFFFF:  # then nothing needs the sizes of 64 bits: ds64 is skipped like any other chunk
+        return (start, b"RIFF"), (position - 4, struct.pack("<I", actual))
+    if magic == b"RIFF" or sizes is None:
+        raise Damaged(f"has {actual} bytes of samples, but no header for more than 4 GiB (RF64)")
+    return (start, b"RF64"), (position - 4, b"\xff" * 4), (sizes + 8, struct.pack("<Q", actual))
+
+
+def _data_size(what: str, data: Bytes, where: tuple[int, int, int], size: int, order: str) -> tuple[int, str]:
+    """Return how many bytes of samples are there, and what is wrong with the size that the header states.
+
+    Parameters
+    ----------
+    what : the chunk's name in messages
+    where : first byte of the file and of the chunk's content, and the end of the file
+    size : as stated
+    order : of the bytes in numbers, as for struct
+
+    Raises
+    ------
+    Damaged : bytes are missing
+    """
+    start, position, stop = where
+    there = stop - position
+    if _is_placeholder(size) and not _ends_with_chunks(data, position + size + (size & 1), stop, order):
+        return there, f"the size of {what} in the header, {size} bytes, which is a placeholder"
+    if size <= there:
+        return size, ""
+    header = position - start
+    headers = (header, header - 8)  # the size of the whole file, and that in the RIFF chunk, which leaves out 8 bytes
+    if size - there > COUNTED_HEADER and size - there not in headers:
+        raise _missing(what, size, there)
+    end = stop
+    if size - there <= COUNTED_HEADER:  # other chunks may follow, if they are no longer than that
+        earliest = max(position, position + size - COUNTED_HEADER)
+        end = next((p for p in range(earliest, stop) if _ends_with_chunks(data, p, stop, order)), stop)
+    actual = end - position
+    return actual, f"the size of {what} in the header, which is {size - actual} bytes too large"
+
+
+def _is_placeholder(size: int) -> bool:
+    """Return whether a size is one that writers into a pipe leave in the header."""
+    return size >= 1 << 63 or any(low <= size <= high for low, high in STREAMED)
+
+
+def _ends_with_chunks(data: Bytes, position: int, stop: int, order: str) -> bool:
     """Return whether chunks follow that end exactly where the file ends: then a size of 0 is really meant."""
-    for name, content, size in _chunks(data, position, stop, "<"):
+    for name, content, size in _chunks(data, position, stop, order):
         if not re.fullmatch(rb"[ -~]{4}", name):
             return False
         position = content + size + (size & 1)
@@ -259,9 +399,9 @@ def _w64(data: Bytes, start: int, stop: int) -> Container:
 def _aiff(data: Bytes, start: int, stop: int) -> Container:
     for name, position, size in _chunks(data, start + 12, stop, ">"):
         if name == b"SSND":
-            if size not in STREAMED and size > stop - position:
-                raise _missing("the SSND chunk", size, stop - position)
-            return Container("AIFF", ((start, stop),))
+            actual, ignored = _data_size("the SSND chunk", data, (start, position, stop), size, ">")
+            patches = ((position - 4, struct.pack(">I", min(actual, 0xFFFFFFFF))),) if ignored else ()
+            return Container("AIFF", ((start, stop),), patches, ignored=ignored)
     raise Damaged("truncated: an AIFF file without an SSND chunk")
 
 
@@ -275,14 +415,15 @@ def _ogg_checksum(page: bytes) -> int:
 
 
 def _ogg(data: Bytes, start: int, stop: int) -> Container:
-    position, links, opening = start, [], False
+    position, links, opening, flags, ignored = start, [], False, 0, ""
     sequence: dict[int, int] = {}
     while position < stop:
         if data[position : position + 4] != b"OggS"[: stop - position]:
             if any(data[p : p + 4] == b"OggS" for p in _finds(data, b"O", position, stop)):
                 raise Damaged(f"damaged: no Ogg page where one is expected, at byte {position}")
-            if stop - position > JUNK:
+            if stop - position > JUNK and not flags & 4:  # the last page of a stream
                 raise Damaged(f"damaged: no Ogg page in the last {stop - position} bytes")
+            ignored = f"{stop - position} bytes after the last Ogg page"
             break
         where = f"truncated: the file ends inside the Ogg page at byte {position}"
         if position + 27 > stop:
@@ -308,7 +449,7 @@ def _ogg(data: Bytes, start: int, stop: int) -> Container:
         position = end
     if not links:
         raise Damaged("damaged: an Ogg file without the first page of a stream")
-    return Container("OGG", tuple(zip(links, [*links[1:], position], strict=True)))
+    return Container("OGG", tuple(zip(links, [*links[1:], position], strict=True)), ignored=ignored)
 
 
 def _finds(data: Bytes, byte: bytes, start: int, stop: int) -> Iterator[int]:
@@ -361,7 +502,7 @@ def _asf(data: Bytes, start: int, stop: int) -> Container:
     return Container("ASF", ((start, stop),))
 
 
-# MPEG audio and ADTS, which have no container: one frame follows another
+# MPEG audio, and AAC in ADTS or LOAS, which have no container: one frame follows another
 
 _KBPS = {  # (MPEG-1, layer) → kbit/s by index; ISO 11172-3 table 2.4.2.3, ISO 13818-3
     (True, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -401,13 +542,32 @@ def _adts_frame(data: Bytes, at: int, stop: int) -> tuple[int, tuple] | None:
     return (length, (data[at + 1], data[at + 2] & 0xFD, data[at + 3] & 0xC0)) if length >= 7 else None
 
 
+def _loas_frame(data: Bytes, at: int, stop: int) -> tuple[int, tuple] | None:
+    """Read the header of a frame of LOAS (AudioSyncStream, ISO 14496-3, 1.7.2), in which LATM travels."""
+    if at + 3 > stop or data[at] != 0x56 or data[at + 1] & 0xE0 != 0xE0:
+        return None
+    return 3 + ((data[at + 1] & 0x1F) << 8 | data[at + 2]), ()
+
+
+_FRAMES = (("MPEG", b"\xff", _mpeg_frame), ("ADTS", b"\xff", _adts_frame), ("LOAS", b"\x56", _loas_frame))
+
+
+def _first_frame(data: Bytes, start: int, stop: int) -> tuple[int, str, bytes, Callable] | None:
+    """Return where the first of several frames is, their kind, the first byte of each, and what reads their headers."""
+    for sync in (b"\xff", b"\x56"):
+        for first in _finds(data, sync, start, min(start + JUNK, stop)):
+            for kind, begin, frame in _FRAMES:
+                if begin == sync and _in_a_row(data, first, stop, frame) >= CONSECUTIVE:
+                    return first, kind, sync, frame
+    return None
+
+
 def _frames(data: Bytes, start: int, stop: int) -> Container:
-    """Examine an MPEG or ADTS stream: most of the file must be valid frames, and the last one complete."""
-    for first in _finds(data, b"\xff", start, min(start + JUNK, stop)):
-        for kind, frame in (("MPEG", _mpeg_frame), ("ADTS", _adts_frame)):
-            if _in_a_row(data, first, stop, frame) >= CONSECUTIVE:
-                return _walk(data, first, start, stop, kind, frame)
-    raise Damaged("not an audio file of a known kind")
+    """Examine an MPEG, ADTS or LOAS stream: most of the file must be valid frames, and only the last one incomplete."""
+    found = _first_frame(data, start, stop)
+    if found is None:
+        raise Damaged("not an audio file of a known kind")
+    return _walk(data, start, stop, *found)
 
 
 def _in_a_row(data: Bytes, at: int, stop: int, frame) -> int:
@@ -423,46 +583,86 @@ def _in_a_row(data: Bytes, at: int, stop: int, frame) -> int:
     return CONSECUTIVE if count else 0
 
 
-def _walk(data: Bytes, first: int, start: int, stop: int, kind: str, frame) -> Container:
+def _walk(data: Bytes, start: int, stop: int, first: int, kind: str, sync: bytes, frame) -> Container:
     """Find the runs of frames; each is a span of its own, since each of several joined files has its Xing header."""
     shared = frame(data, first, stop)[1]
-    spans, at, tags = [], first, 0
+    spans, at, tags, tail, is_complete, ignored = [], first, 0, 0, False, []
     while at < stop:
         begin = at
-        at = _run(data, at, stop, frame, shared)
+        at, short = _run(data, at, stop, frame, shared)
         if at > begin:
             spans.append((begin, at))
+            tail = stop - at
             if kind == "MPEG":
-                _check_xing(data, begin, at, frame)
-        inner = _after_id3v2(data, at)
+                is_complete = _check_xing(data, begin, at, frame)
+        if short:  # up to one frame is no damage
+            ignored.append(f"the last frame, of which {short} bytes are missing")
+            tail, stop = 0, at
+            break
+        inner, wrong = _after_id3v2(data, _after_tags(data, at, stop))
         if inner != at:
-            at, tags = inner, tags + inner - at
+            ignored.append(wrong)
+            at, tags, tail = inner, tags + inner - at, tail - (inner - at)
             continue
-        resumed = (p for p in _finds(data, b"\xff", at + 1, stop) if (f := frame(data, p, stop)) and f[1] == shared)
+        resumed = (p for p in _finds(data, sync, at + 1, stop) if (f := frame(data, p, stop)) and f[1] == shared)
         at = next((p for p in resumed if _in_a_row(data, p, stop, frame) >= CONSECUTIVE), stop)
-    share = sum(end - begin for begin, end in spans) / (stop - start - tags)
+    framed = sum(end - begin for begin, end in spans)
+    junk = stop - start - tags - framed - tail
+    is_zero = tail > 0 and _are_zeros(data, stop - tail, stop)
+    if is_zero and not is_complete and tail > ZEROS * (framed + tail):
+        raise Damaged(f"damaged: its last {tail} bytes are zeros, and no header says that the audio ends before them")
+    share = framed / (framed + junk + (0 if is_zero or is_complete else tail))
     if share < FRAMED:
         raise Damaged(f"not an audio file, or badly damaged: {share:.0%} of it are frames of {kind} audio")
-    return Container(kind, tuple(spans))
+    if junk:
+        ignored.append(f"{junk} bytes before or between the frames of {kind} audio")
+    if tail:
+        ignored.append(f"{tail} {'zeros' if is_zero else 'bytes'} after the last frame of {kind} audio")
+    return Container(kind, tuple(spans), ignored=together(*ignored))
 
 
-def _run(data: Bytes, at: int, stop: int, frame, shared: tuple) -> int:
-    """Return where the run of frames that starts at `at` ends."""
+def _are_zeros(data: Bytes, start: int, stop: int) -> bool:
+    """Return whether all bytes of a range are zero."""
+    return all(not data[at : min(at + JUNK, stop)].strip(b"\0") for at in range(start, stop, JUNK))
+
+
+def _after_tags(data: Bytes, at: int, stop: int) -> int:
+    """Return where ID3v1 and APE tags end that begin at `at`: zeros, or another file, may follow them."""
+    end = at
+    while end <= stop and end + 32 <= len(data):
+        at = end
+        if data[at : at + 3] == b"TAG":
+            end += 128
+        elif data[at : at + 8] == b"APETAGEX":
+            end += 32 + int.from_bytes(data[at + 12 : at + 16], "little")  # this size leaves the header out
+        else:
+            break
+    return at if end > stop else end
+
+
+def _run(data: Bytes, at: int, stop: int, frame, shared: tuple) -> tuple[int, int]:
+    """Return where the run of whole frames that starts at `at` ends, and how many bytes its last frame lacks."""
     while (found := frame(data, at, stop)) and found[1] == shared:
+        if at + found[0] > stop:
+            return at, at + found[0] - stop
         at += found[0]
-        if at > stop:
-            raise Damaged(f"truncated: the file ends inside a frame, {at - stop} bytes short")
-    return at
+    return at, 0
 
 
-def _check_xing(data: Bytes, begin: int, end: int, frame) -> None:
-    """Compare the number of frames with that in the Xing header of the first one, if it has one."""
+def _check_xing(data: Bytes, begin: int, end: int, frame) -> bool:
+    """Return whether all frames are there that the Xing header in the first one counts, if it has one.
+
+    Raises
+    ------
+    Damaged : more than one is missing
+    """
     length = frame(data, begin, end)[0]
     claimed, there, at = _xing_frames(data, begin, length), 0, begin + length
     while claimed and at < end:
         there, at = there + 1, at + frame(data, at, end)[0]
     if claimed > there + 1:  # some writers also count the frame of the header
         raise Damaged(f"truncated: its Xing header claims {claimed} frames, but only {there} are there")
+    return 0 < claimed <= there
 
 
 def _xing_frames(data: Bytes, first: int, length: int) -> int:

@@ -32,14 +32,19 @@ USUAL = 2 * 48000  # samples per second over all channels; files with more may b
 FULL_SCALE = 1 << 23  # of 24 bit
 MAX_PEAK = 1 << 31  # times full scale: floats may be scaled like integers; a flipped bit in an exponent exceeds this
 SLACK = 0.5  # s that an MP4 or ASF header may announce too many: some include the delay of the encoder
+LACKING = 0.01  # s that FFmpeg may decode less than libsndfile announces
 PADDING = 8192  # samples, the most that an AAC encoder adds to fill its last frames
 
 DEMUXERS = {
     "FLAC": "flac", "WAV": "wav", "RF64": "wav", "W64": "w64", "AIFF": "aiff", "OGG": "ogg",
-    "MPEG": "mp3", "ADTS": "aac", "MP4": "mov", "ASF": "asf",
+    "MPEG": "mp3", "ADTS": "aac", "LOAS": "loas", "MP4": "mov", "ASF": "asf", "BW64": "wav",
 }  # fmt: skip
 # libsndfile can read MPEG audio too, but stops at a guessed length where there is no Xing header.
-FFMPEG_ONLY = ("MPEG", "ADTS", "MP4", "ASF")
+FFMPEG_ONLY = ("MPEG", "ADTS", "LOAS", "MP4", "ASF")
+
+
+class _Undecodable(Damaged):
+    """A decoder stops at a place where there is more; another one may go on."""
 
 
 def make(
@@ -57,7 +62,8 @@ def make(
     Returns
     -------
     source, sha256 and size (bytes) of the file, format and codec as found; rate (Hz), channels, frames, duration (s)
-    and bit_depth as written; gain_db : by how much a source beyond full scale was attenuated, otherwise 0
+    and bit_depth as written; gain_db : by how much a source beyond full scale was attenuated, otherwise 0;
+    ignored : what in the file is wrong or is no audio though no sound is missing; absent where there is nothing
 
     Raises
     ------
@@ -119,8 +125,19 @@ def _one_line(path: str | os.PathLike) -> str:
 
 
 def _convert(data: containers.Bytes, container: Container, flac: Path, max_minutes: float) -> dict:
-    """Write the FLAC file and describe it."""
+    """Write the FLAC file and describe it; with FFmpeg where libsndfile fails on a file that may be good."""
     source = _Source(data, container, max_minutes)
+    try:
+        return _written(source, flac)
+    except _Undecodable:
+        if not source.may_be_whole:
+            raise
+    return _written(_Source(data, container, max_minutes, instead_of=source), flac)
+
+
+def _written(source: "_Source", flac: Path) -> dict:
+    """Write the FLAC file and describe it."""
+    data, container = source.data, source.container
     if source.channels > MAX_CHANNELS:
         raise Damaged(f"has {source.channels} channels, FLAC holds {MAX_CHANNELS} at most")
     if source.rate < MIN_RATE:
@@ -154,6 +171,7 @@ def _convert(data: containers.Bytes, container: Container, flac: Path, max_minut
         "duration": frames / source.rate,
         "bit_depth": bits,
         "gain_db": 20 * math.log10(gain),
+        **({"ignored": source.ignored} if source.ignored else {}),
     }
 
 
@@ -208,15 +226,39 @@ class _Source:
     bits : of integer samples; None for floats
     announced : minimum of samples per channel according to the headers; 0 where they do not say
     is_flac_for_all : whether it is a FLAC file that can be copied: libsndfile, which reads it later, accepts it
+    ignored : what in the file is wrong though no sound is missing
     """
 
-    def __init__(self, data: containers.Bytes, container: Container, max_minutes: float = math.inf) -> None:
+    def __init__(
+        self,
+        data: containers.Bytes,
+        container: Container,
+        max_minutes: float = math.inf,
+        instead_of: "_Source | None" = None,
+    ) -> None:
+        """Open the file; with FFmpeg alone where libsndfile has failed, as the source `instead_of`."""
         self.data, self.container, self.max_minutes = data, container, max_minutes
+        self.ignored, self.failed = container.ignored, instead_of
         with closing(self._open(container.spans[0])) as stream:
             self.codec, self.rate, self.channels = stream.codec, stream.rate, stream.channels
             self.bits = container.streaminfo.bits if container.streaminfo else stream.bits
             self.announced = container.streaminfo.frames if container.streaminfo else stream.announced
             self.is_flac_for_all = self._is_usual_flac and isinstance(stream, _Sndfile)
+
+        if instead_of and container.kind == "FLAC":
+            self.ignored = containers.together(
+                self.ignored, "the seek table or other metadata, which libsndfile cannot use"
+            )
+
+    @property
+    def may_be_whole(self) -> bool:
+        """Whether a failure of libsndfile may be its own: checksums of other kinds have shown, or will, what is there.
+
+        It seeks after each block, which fails where the seek table of a FLAC file is wrong, and calls good Opus files
+        malformed: many of 510 kbit/s, and of more than two channels from 320 kbit/s on.
+        """
+        info = self.container.streaminfo
+        return self.failed is None and (self.container.kind == "OGG" or (info is not None and any(info.md5)))
 
     @property
     def _is_usual_flac(self) -> bool:
@@ -249,6 +291,8 @@ class _Source:
             if passed > most:
                 raise too_long
             yield block
+        if self.failed and passed / self.rate < self.failed.announced / self.failed.rate - LACKING:
+            raise Damaged(f"truncated: only {passed / self.rate:.3f} s were decoded")
 
     def _joined(self) -> Iterator[np.ndarray]:
         for span in self.container.spans:
@@ -261,11 +305,11 @@ class _Source:
                 yield from stream.blocks()
 
     def _open(self, span: tuple[int, int]) -> "_Sndfile | _Ffmpeg":
-        window = Window(self.data, *span, patch=self.container.patch)
+        window = Window(self.data, *span, patches=self.container.patches)
         kind = self.container.kind
-        if kind in FFMPEG_ONLY or (kind == "FLAC" and not self._is_usual_flac):
+        if self.failed or kind in FFMPEG_ONLY or (kind == "FLAC" and not self._is_usual_flac):
             return _Ffmpeg(window, kind)
-        return _Sndfile.opened(window) or _Ffmpeg(Window(self.data, *span, patch=self.container.patch), kind)
+        return _Sndfile.opened(window) or _Ffmpeg(Window(self.data, *span, patches=self.container.patches), kind)
 
 
 def _verified(blocks: Iterator[np.ndarray], info: StreamInfo) -> Iterator[np.ndarray]:
@@ -281,7 +325,7 @@ def _verified(blocks: Iterator[np.ndarray], info: StreamInfo) -> Iterator[np.nda
         frames += len(block)
         yield block
     if info.frames and frames != info.frames:
-        raise Damaged(f"truncated: its header says {info.frames} samples, {frames} were decoded")
+        raise Damaged(f"damaged or truncated: its header says {info.frames} samples, {frames} were decoded")
     if any(info.md5) and digest.digest() != info.md5:
         raise Damaged("damaged: its samples do not have the MD5 that its header says")
 
@@ -324,15 +368,13 @@ class _Sndfile:
             try:
                 block = self.file.read(BLOCK, dtype=dtype, always_2d=True)
             except soundfile.LibsndfileError as error:
-                raise Damaged(
-                    f"damaged: decoding fails after {frames / self.rate:.3f} s ({error.error_string})"
-                ) from error
+                raise _Undecodable(f"damaged: decoding fails after {frames / self.rate:.3f} s") from error
             if not len(block):
                 break
             frames += len(block)
             yield block
         if frames < self.file.frames:
-            raise Damaged(f"truncated: its header says {self.file.frames} samples, {frames} were decoded")
+            raise _Undecodable(f"truncated: its header says {self.file.frames} samples, {frames} were decoded")
 
 
 _INTEGERS = {"u8": 8, "s16": 16, "s32": 32}  # FFmpeg's sample formats and their bits
@@ -367,9 +409,11 @@ class _Ffmpeg:
         try:
             yield
         except (av.FFmpegError, ValueError) as error:  # PyAV raises ValueError for impossible values in headers
-            failure = f"damaged: decoding fails after {decoded / self.rate:.3f} s" if decoded else "cannot be decoded"
-            reason = getattr(error, "strerror", None) or error
-            raise Damaged(f"{failure} ({self.kind}: {reason})") from error
+            if isinstance(error, av.error.DecoderNotFoundError):
+                raise Damaged(f"cannot be decoded: the audio in this {self.kind} file is of an unknown kind") from error
+            if decoded:
+                raise Damaged(f"damaged: decoding fails after {decoded / self.rate:.3f} s") from error
+            raise Damaged(f"damaged: nothing in this {self.kind} file can be decoded") from error
 
     def close(self) -> None:
         """Close the decoder."""
