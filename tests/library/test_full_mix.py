@@ -522,6 +522,39 @@ def test_damage_is_named(tmp_path, case):
     assert re.search(pattern, message) and not re.search(FOREIGN, message)
 
 
+def in_pcm(content: bytes, kind: str, order: str = "<") -> bytes:
+    """Return a file whose 16-bit PCM samples are the words of another codec."""
+    words = np.frombuffer(content[: len(content) // 4 * 4], f"{order}i2").astype(np.int16)
+    return written(np.concatenate([np.zeros(2000, np.int16), words]).reshape(-1, 2), kind, "PCM_16")
+
+
+def dts(*sync: int) -> bytes:
+    """Return noise in which the words that begin a frame come back, as in DTS: FFmpeg may lack its encoder."""
+    words = np.random.default_rng(1).integers(0, 1 << 16, 44100, dtype="<u2")
+    words[::1024], words[1::1024] = sync
+    return words.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC"])
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: encoded(music(2, 48000), "ac3", "spdif", 48000), "AC-3 or another codec in IEC 61937"),
+        (lambda: dts(0x7FFE, 0x8001), "DTS"),
+        (lambda: dts(0x1FFF, 0xE800), "DTS"),
+    ],
+    ids=["ac3", "dts", "dts of 14 bits"],
+)
+def test_coded_sound_in_the_words_of_pcm_is_refused(tmp_path, make, name, order, kind):
+    assert f"holds {name} as if it were PCM" in refusal(tmp_path, in_pcm(make(), kind, order))
+
+
+def test_a_square_wave_is_no_coded_sound(tmp_path):
+    wave = np.where(np.arange(44100) // 512 % 2, 0x7FFE, -0x7FFF).astype(np.int16)
+    convert(tmp_path, written(np.stack([wave, ~wave], axis=1), kind="WAV", subtype="PCM_16"))
+
+
 def test_nan_and_infinity_are_counted_and_placed(tmp_path):
     samples = music(3.0)
     samples[[100_000, 120_000], 1] = np.nan, np.inf

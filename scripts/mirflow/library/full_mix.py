@@ -41,6 +41,13 @@ DEMUXERS = {
 }  # fmt: skip
 # libsndfile can read MPEG audio too, but stops at a guessed length where there is no Xing header.
 FFMPEG_ONLY = ("MPEG", "ADTS", "LOAS", "MP4", "ASF")
+# The first two words of each frame of other codecs, which players send to receivers as if it were 16-bit PCM
+# (IEC 61937; ETSI TS 102 114, annex E for DTS in words of 14 and 16 bits).
+BITSTREAMS = {
+    "DTS": ((0x7FFE, 0x8001), (0x1FFF, 0xE800)),
+    "AC-3 or another codec in IEC 61937": ((0xF872, 0x4E1F),),
+}
+MIN_BURST = 256  # words, less than any of their frames
 
 
 class _Undecodable(Damaged):
@@ -254,8 +261,8 @@ class _Source:
     def may_be_whole(self) -> bool:
         """Whether a failure of libsndfile may be its own: checksums of other kinds have shown, or will, what is there.
 
-        It seeks after each block, which fails where the seek table of a FLAC file is wrong, and calls good Opus files
-        malformed: many of 510 kbit/s, and of more than two channels from 320 kbit/s on.
+        It seeks after each block, which fails where the seek table of a FLAC file is wrong, and calls some good Opus
+        files of high bit rates malformed.
         """
         info = self.container.streaminfo
         return self.failed is None and (self.container.kind == "OGG" or (info is not None and any(info.md5)))
@@ -273,7 +280,7 @@ class _Source:
         ------
         Damaged : fewer samples are decoded than the file announces, or others
         """
-        blocks, info = self._joined(), self.container.streaminfo
+        blocks, info = _without_bitstream(self._joined()), self.container.streaminfo
         return self._limited(_verified(blocks, info) if info else blocks)
 
     def _limited(self, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
@@ -310,6 +317,29 @@ class _Source:
         if self.failed or kind in FFMPEG_ONLY or (kind == "FLAC" and not self._is_usual_flac):
             return _Ffmpeg(window, kind)
         return _Sndfile.opened(window) or _Ffmpeg(Window(self.data, *span, patches=self.container.patches), kind)
+
+
+def _without_bitstream(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Pass on blocks unless they begin (after silence) with coded sound in the words of PCM, which is noise."""
+    is_checked = False
+    for block in blocks:
+        if not is_checked and block.dtype.kind == "i":
+            is_checked = bool(block[:MIN_BURST].any())
+            if name := _bitstream(block):
+                raise Damaged(f"holds {name} as if it were PCM; decode it first")
+        yield block
+
+
+def _bitstream(block: np.ndarray) -> str:
+    """Return the codec whose frames begin at regular distances in [n, channel] int32 samples; "" if there is none."""
+    words = (block >> 16).astype(np.uint16).reshape(-1)
+    for name, syncs in BITSTREAMS.items():
+        for sync in syncs:
+            for first, second in (sync, np.array(sync, np.uint16).byteswap()):
+                distances = np.diff(np.flatnonzero((words[:-1] == first) & (words[1:] == second)))
+                if len(distances) > 1 and (distances == distances[0]).all() and distances[0] >= MIN_BURST:
+                    return name
+    return ""
 
 
 def _verified(blocks: Iterator[np.ndarray], info: StreamInfo) -> Iterator[np.ndarray]:
