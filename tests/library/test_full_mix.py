@@ -531,7 +531,8 @@ def in_pcm(content: bytes, kind: str, order: str = "<") -> bytes:
 def dts(*sync: int) -> bytes:
     """Return noise in which the words that begin a frame come back, as in DTS: FFmpeg may lack its encoder."""
     words = np.random.default_rng(1).integers(0, 1 << 16, 44100, dtype="<u2")
-    words[::1024], words[1::1024] = sync
+    for number, word in enumerate(sync):
+        words[number::1024] = word
     return words.tobytes()
 
 
@@ -541,13 +542,20 @@ def dts(*sync: int) -> bytes:
     ("make", "name"),
     [
         (lambda: encoded(music(2, 48000), "ac3", "spdif", 48000), "AC-3 or another codec in IEC 61937"),
-        (lambda: dts(0x7FFE, 0x8001), "DTS"),
-        (lambda: dts(0x1FFF, 0xE800), "DTS"),
+        (lambda: dts(0x7FFE, 0x8001, 0xFC3C), "DTS"),
+        (lambda: dts(0x1FFF, 0xE800, 0x07F7), "DTS"),
     ],
     ids=["ac3", "dts", "dts of 14 bits"],
 )
 def test_coded_sound_in_the_words_of_pcm_is_refused(tmp_path, make, name, order, kind):
     assert f"holds {name} as if it were PCM" in refusal(tmp_path, in_pcm(make(), kind, order))
+
+
+@pytest.mark.parametrize(("period", "third"), [(1024, 0), (1000, 0x3CFC)])
+def test_a_loop_that_holds_the_same_words_is_no_coded_sound(tmp_path, period, third):
+    words = np.random.default_rng(1).integers(-2000, 2000, period).astype(np.int16)
+    words[:3] = np.array([0xFE7F, 0x0180, third], np.uint16).view(np.int16)  # those of DTS, in the other order of bytes
+    convert(tmp_path, written(np.tile(words, 100).reshape(-1, 2), kind="WAV", subtype="PCM_16"))
 
 
 def test_a_square_wave_is_no_coded_sound(tmp_path):

@@ -41,13 +41,13 @@ DEMUXERS = {
 }  # fmt: skip
 # libsndfile can read MPEG audio too, but stops at a guessed length where there is no Xing header.
 FFMPEG_ONLY = ("MPEG", "ADTS", "LOAS", "MP4", "ASF")
-# The first two words of each frame of other codecs, which players send to receivers as if it were 16-bit PCM
-# (IEC 61937; ETSI TS 102 114, annex E for DTS in words of 14 and 16 bits).
+# How each frame of other codecs begins, which players send to receivers as if it were 16-bit PCM: two words, and a mask
+# and value for the third (IEC 61937; ETSI TS 102 114, annex E for DTS in words of 14 and 16 bits).
 BITSTREAMS = {
-    "DTS": ((0x7FFE, 0x8001), (0x1FFF, 0xE800)),
-    "AC-3 or another codec in IEC 61937": ((0xF872, 0x4E1F),),
+    "DTS": ((0x7FFE, 0x8001, 0xFC00, 0xFC00), (0x1FFF, 0xE800, 0xFFF0, 0x07F0)),
+    "AC-3 or another codec in IEC 61937": ((0xF872, 0x4E1F, 0xE000, 0),),
 }
-MIN_BURST = 256  # words, less than any of their frames
+BURST = 256  # words, of which their frames take a multiple
 
 
 class _Undecodable(Damaged):
@@ -324,7 +324,7 @@ def _without_bitstream(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
     is_checked = False
     for block in blocks:
         if not is_checked and block.dtype.kind == "i":
-            is_checked = bool(block[:MIN_BURST].any())
+            is_checked = bool(block[:BURST].any())
             if name := _bitstream(block):
                 raise Damaged(f"holds {name} as if it were PCM; decode it first")
         yield block
@@ -333,11 +333,13 @@ def _without_bitstream(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
 def _bitstream(block: np.ndarray) -> str:
     """Return the codec whose frames begin at regular distances in [n, channel] int32 samples; "" if there is none."""
     words = (block >> 16).astype(np.uint16).reshape(-1)
-    for name, syncs in BITSTREAMS.items():
-        for sync in syncs:
-            for first, second in (sync, np.array(sync, np.uint16).byteswap()):
-                distances = np.diff(np.flatnonzero((words[:-1] == first) & (words[1:] == second)))
-                if len(distances) > 1 and (distances == distances[0]).all() and distances[0] >= MIN_BURST:
+    for ordered in (words, words.byteswap()):
+        for name, beginnings in BITSTREAMS.items():
+            for first, second, mask, third in beginnings:
+                begins = (ordered[:-2] == first) & (ordered[1:-1] == second) & (ordered[2:] & mask == third)
+                distances = np.diff(np.flatnonzero(begins))
+                # A loop that repeats exactly may hold the same words at equal distances too, though hardly at these.
+                if len(distances) > 1 and (distances == distances[0]).all() and distances[0] % BURST == 0:
                     return name
     return ""
 
