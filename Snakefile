@@ -5,6 +5,7 @@
 #                      → beat_activations → beats_grid, downbeats    →
 #   on request:        → embedding_* → feature_* (heads), feature_audiobox        →
 #                      → describe → condense → texts                              →
+#                      → crops → crop_features → crop_info
 #
 # Settings: config/config.yaml. Run: snakemake -j 8 --config library=~/music results=~/out
 
@@ -31,6 +32,7 @@ include: "rules/labels.smk"
 include: "rules/features.smk"
 include: "rules/describe.smk"
 include: "rules/info.smk"
+include: "rules/crops.smk"
 
 
 rule all:
@@ -39,6 +41,7 @@ rule all:
     input:
         [layout.track_files(RESULTS, track).info for track in TRACKS],
         [layout.merge_stamp(RESULTS, track) for track in TRACKS],
+        [layout.crops_stamp(RESULTS, track) for track in TRACKS if CROPPING],
     localrule: True
 
 
@@ -54,15 +57,15 @@ onstart:
     except MirflowError as error:
         raise WorkflowError(str(error))
     if BATCH:
-        batches.note(started=True, skip=UNMADE)
+        batches.note(started=True, skip=UNMADE, crops=CROPPING)
 
 
 # The summary of several batches comes from `mirflow run`, after the last one.
 onsuccess:
     if not BATCH:
-        logger.info(progress.summary(RESULTS, LIBRARY, skip=UNMADE))
+        logger.info(progress.summary(RESULTS, LIBRARY, skip=UNMADE, crops=CROPPING))
 
 
 onerror:
     if not BATCH:
-        logger.info(progress.summary(RESULTS, LIBRARY, skip=UNMADE, broken=True))
+        logger.info(progress.summary(RESULTS, LIBRARY, skip=UNMADE, broken=True, crops=CROPPING))

@@ -330,6 +330,60 @@ def _info() -> dict[str, Any]:
     return {"text": artifacts.json_bytes(info.merge(existing, [fragment], {"source": {"rate": 44100}})).decode()}
 
 
+def _choice(mode: str, **more: Any) -> Any:
+    from mirflow.crops.plan import Choice
+
+    return Choice(mode, length=16 * 4096, bars=1, **more)
+
+
+def _crops() -> dict[str, Any]:
+    from mirflow.crops import files, plan
+
+    mix, grids = _music(), _grids()
+    found = {}
+    for mode in plan.MODES:
+        for tail in plan.TAILS:
+            choice = _choice(mode, tail=tail, hop_bars=int(tail == "pad"))
+            made = plan.plan(mix, beats=grids["beats"], downbeats=grids["downbeats"], choice=choice)
+            parts = [files.cut(mix, crop, RATE, mix.samples.shape[1]) for crop in made.crops]
+            found[f"{mode} {tail}"] = {
+                "crops": [[crop.start, crop.end, crop.length, crop.bars, int(crop.aligned)] for crop in made.crops],
+                "left_out": [[part.start, part.end, part.reason] for part in made.left_out],
+                "levels": [_levels(part.samples, 2) for part in parts],
+                "edges": [float(np.abs(part.samples[:, [0, 20, -100, -1]]).sum()) for part in parts],
+                "onsets": [files.cut_times(grids["onsets"], crop, RATE) for crop in made.crops],
+            }
+    return found
+
+
+def _crop_features() -> dict[str, Any]:
+    from mirflow.crops import measure
+    from mirflow.crops.plan import Crop
+
+    inputs = {"full_mix": _music(), **{n: Audio(part, RATE) for n, part in _parts().items()}, **_grids()}
+    crops = [Crop(RATE // 4, 3 * RATE, 4 * RATE, 1, True), Crop(4 * RATE, 8 * RATE, 4 * RATE, None, False)]
+    found = measure.measure(["loudness", "tempo", "onsets"], crops, inputs, {})
+    return {name: one["values"] for name, one in found.items()}
+
+
+def _crop_info() -> dict[str, Any]:
+    from mirflow.crops import info as crop_info
+    from mirflow.crops.plan import Crop
+
+    track = {"bpm": 120.0, "split": "train", "essentia_mood": {"happy": 0.5}, "lufs": -9.0, "_provenance": {}}
+    existing = {"mine": 1, "lufs": -8.0, "lra": 3.0, "_provenance": {"theirs": 2}}
+    own = crop_info.place(Crop(RATE, 3 * RATE, 4 * RATE, 1, True), RATE, 9 * RATE, "a/b")
+    merged = crop_info.merge(
+        existing,
+        own=artifacts.to_json_values(own),
+        measured={"lufs": -10.0},
+        origins={"loudness": {"version": 1}},
+        track=track,
+        records={"crop": {"mode": "bars"}},
+    )
+    return {"text": artifacts.json_bytes(merged).decode()}
+
+
 COMPUTE: dict[str, Callable[[], Any]] = {
     "full_mix": _full_mix,
     "stems_dsp": _stems_dsp,
@@ -350,6 +404,9 @@ COMPUTE: dict[str, Callable[[], Any]] = {
     "condense": _describe,
     "texts": _texts,
     "info": _info,
+    "crops": _crops,
+    "crop_features": _crop_features,
+    "crop_info": _crop_info,
 }
 
 

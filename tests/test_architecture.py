@@ -19,6 +19,7 @@ LEVELS = [
     ["features"],
     ["describe"],
     ["info"],
+    ["crops"],
     ["workflow"],
     ["commands"],
     ["warm"],

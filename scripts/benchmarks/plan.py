@@ -35,18 +35,23 @@ class Command:
         return f"mirflow {shlex.join(self.arguments)}"
 
 
-def read(library: Path, results: Path, folder: Path = layout.PROJECT) -> dict[str, list[Command]]:
+def read(
+    library: Path, results: Path, folder: Path = layout.PROJECT, config: tuple[str, ...] = ()
+) -> dict[str, list[Command]]:
     """Return the commands that a run would execute, by track, each after those that make its inputs.
 
     Parameters
     ----------
     folder : of the project
+    config : further settings, as ``name=value``
 
     Raises
     ------
     MirflowError : Snakemake failed, or the commands of some jobs were not found in what it printed
     """
-    command = project.snakemake(library, results, "-j", "1", "--dry-run", "--printshellcmds", "--nocolor")
+    command = project.snakemake(
+        library, results, "-j", "1", "--dry-run", "--printshellcmds", "--nocolor", config=config
+    )
     ended = subprocess.run(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if ended.returncode:
         raise MirflowError(f"{shlex.join(command)}: failed\n{ended.stdout[-2000:]}")

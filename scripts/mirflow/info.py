@@ -1,6 +1,7 @@
 """Merging the fragments of a track into its ``.INFO``."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -56,15 +57,29 @@ def update(path: str | os.PathLike, fragments: list[Path], records: dict[str, Pa
     ------
     MirflowError : when the ``.INFO`` or a fragment is no JSON object; the ``.INFO`` is then left as it is
     """
-    path = Path(path)
     loaded = [artifacts.read_json(fragment) for fragment in fragments]
     said = {name: artifacts.read_json(record) for name, record in records.items()}
+    rewrite(path, lambda existing: merge(existing, loaded, said))
+
+
+def rewrite(path: str | os.PathLike, change: Callable[[dict], dict]) -> None:
+    """Replace the content of an ``.INFO`` by what `change` returns for it, under its lock, atomically.
+
+    Parameters
+    ----------
+    change : gets what the file holds, an empty dictionary where there is no file
+
+    Raises
+    ------
+    MirflowError : when the ``.INFO`` is no JSON object, or `change` raises; it is then left as it is
+    """
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(f"{path}.lock", timeout=LOCK_TIMEOUT):
             existing = artifacts.read_json(path) if path.exists() else {}
             try:
-                content = artifacts.json_bytes(merge(existing, loaded, said))
+                content = artifacts.json_bytes(change(existing))
             except (MirflowError, ValueError) as error:
                 raise MirflowError(f"{path}: {error}") from error
             artifacts.write_bytes(path, content)

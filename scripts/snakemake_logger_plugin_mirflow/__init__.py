@@ -47,6 +47,7 @@ class LogHandler(LogHandlerBase):
         self.events = 0
         self.jobs: dict[int, tuple[float, str, str]] = {}  # at work: id → when it began, rule, track
         self.done = self.total = self.tracks = self.all_tracks = self.failed = 0
+        self.last = "info"  # the rule that completes a track
         self.stages: dict[str, list[int]] = {}  # stage → jobs done, failed, all
         self.pending: dict[str, int] = {}  # in a dry run: track → jobs
         self.stopping = False
@@ -72,7 +73,7 @@ class LogHandler(LogHandlerBase):
             self._show()
         elif event == LogEvent.JOB_FINISHED:
             _, rule, _ = self.jobs.pop(record.job_id, (0.0, "", ""))
-            self.tracks += rule == "info"
+            self.tracks += rule == self.last
             self._count(rule, 0)
         elif event == LogEvent.PROGRESS:
             self.done, self.total = record.done, record.total
@@ -84,7 +85,8 @@ class LogHandler(LogHandlerBase):
 
     def _plan(self, stats: dict[str, int]) -> None:
         """Take what is to be done: rule → jobs, and how many there are in total."""
-        self.total, self.all_tracks = stats.get("total", 0), stats.get("info", 0)
+        self.last = "crop_info" if "crop_info" in stats else "info"
+        self.total, self.all_tracks = stats.get("total", 0), stats.get(self.last, 0)
         for rule, stage in self.progress.stages().items():
             if rule in stats:
                 self.stages.setdefault(stage, [0, 0, 0])[2] += stats[rule]

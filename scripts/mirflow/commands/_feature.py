@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
         paths = [_beside(paths[0], key) for key in feature.inputs]
     if len(paths) != len(feature.inputs):
         raise MirflowError(f"{feature.name}: {len(feature.inputs)} files are needed: {', '.join(feature.inputs)}")
-    inputs = {key: _read(key, path) for key, path in zip(feature.inputs, paths, strict=True)}
+    inputs = {key: read(key, path) for key, path in zip(feature.inputs, paths, strict=True)}
     chosen = {setting.name: getattr(arguments, f"set_{setting.name}") for setting in feature.settings}
     model = None
     if feature.models:
@@ -55,7 +55,8 @@ def run(arguments: argparse.Namespace) -> None:
     artifacts.write_json(arguments.output, features.fragment(feature.name, inputs, chosen, model))
 
 
-def _read(key: str, path: Path) -> Any:
+def read(key: str, path: Path) -> Any:
+    """Read an input of a feature: times, the output of a network, or audio at the level of the source."""
     if key in layout.GRIDS:
         return artifacts.read_times(path)
     return Patches.load(path) if key.startswith(layout.EMBEDDING) else _at_source_level(key, path)

@@ -56,6 +56,9 @@ KINDS: dict[str, tuple[str, ...]] = {
     "condense": ("describe.generation", "describe.prompts", "describe.gguf"),
     "texts": ("describe.fragment",),
     "info": ("info",),
+    "crops": ("crops.plan", "crops.files"),
+    "crop_features": ("crops.measure",),
+    "crop_info": ("crops.info",),
 }
 
 

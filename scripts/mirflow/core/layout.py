@@ -3,6 +3,7 @@
 Paths are text, so that the same functions give real paths and Snakemake's patterns (``{parent}{name}``).
 """
 
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,30 @@ INPUTS = ("full_mix", *STEMS, *GRIDS)  # what a feature may ask for by name; any
 RECORDS = "records"  # in the folder below: what Snakemake records of the artifacts
 OWN_FOLDER = ".mirflow"  # below the results: what belongs to no track; it marks a directory as the results of a run
 
+HASH_DIGITS = 8  # of a name that was too long
+# The name of a crop is that of its track with a number, and gets suffixes. The longest is that of a stem.
+MOST_NAME_IN_CROP = 255 - len("_99999.vocals.flac")  # bytes
+
 # What a track's folder may hold: where `a` is a track, no track `a/<such a path>` can have a folder.
 _ARTIFACT = re.compile(
     rf"full_mix\.flac|({'|'.join(STEMS)})\.\w+|.*\.({'|'.join((*GRIDS.values(), 'INFO'))})"
     r"|\w+\.(json|jsonl|log|wav|png|npz|txt)|done"
+    rf"|crops/.*\.({'|'.join((*GRIDS.values(), 'INFO'))}|flac|json|png)"
     r"|features/[\w.-]+\.json|labels/[\w.-]+\.npz|texts/\w+\.(txt|json)|rhythm/\w+\.(npz|json|wav|png)"
 )
+
+
+def shorten(name: str, most: int) -> str:
+    """Return a name in at most `most` bytes, the end of a longer one replaced by a hash of all of it.
+
+    >>> shorten("long name", 9), shorten("a" * 300, 20)
+    ('long name', 'aaaaaaaaaaa~98bf0d8c')
+    """
+    content = name.encode()
+    if len(content) <= most:
+        return name
+    end = f"~{hashlib.sha256(content).hexdigest()[:HASH_DIGITS]}"
+    return content[: most - len(end)].decode(errors="ignore") + end
 
 
 def is_artifact(path: str) -> bool:
@@ -121,6 +140,24 @@ class TrackFiles:
         """All fragments, merged."""
         return f"{self.folder}/{self.name}.INFO"
 
+    @property
+    def crops(self) -> str:
+        """Which crops there are, and where they lie in the track. Written after them."""
+        return f"{self.folder}/crops/crops.json"
+
+    @property
+    def crop_features(self) -> str:
+        """The values of all features of all crops."""
+        return f"{self.folder}/crops/features.json"
+
+    def crop(self, index: int, suffix: str = "flac") -> str:
+        """Return a file of the crop with this number: its sound, its ``INFO``, or the suffix of one of `GRIDS`."""
+        return f"{self.folder}/crops/{shorten(self.name, MOST_NAME_IN_CROP)}_{index}.{suffix}"
+
+    def crop_stem(self, index: int, stem: str) -> str:
+        """Return the sound of a stem of a crop."""
+        return f"{self.folder}/crops/stems/{shorten(self.name, MOST_NAME_IN_CROP)}_{index}.{stem}.flac"
+
     def input(self, name: str) -> str:
         """Return the file of a feature's input: one of `INPUTS`, or an embedding."""
         if name in STEMS:
@@ -155,3 +192,8 @@ def benchmark_folder(results: str, track: str = "{parent}{name}") -> str:
 def merge_stamp(results: str, track: str = "{parent}{name}") -> str:
     """Return the file that says when the last merge into a track's ``.INFO`` succeeded."""
     return own(results, "merged", track, "done")
+
+
+def crops_stamp(results: str, track: str = "{parent}{name}") -> str:
+    """Return the file that says when the ``.INFO`` files of a track's crops were last written."""
+    return own(results, "cropped", track, "done")

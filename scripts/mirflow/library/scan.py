@@ -1,6 +1,5 @@
 """Finding the tracks: a directory, or one audio file, becomes a list of track ids with their source files."""
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -8,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mirflow.core.errors import MirflowError
-from mirflow.core.layout import OWN_FOLDER, is_artifact
+from mirflow.core.layout import OWN_FOLDER, is_artifact, shorten
 
 LOSSLESS = ("flac", "wav", "aiff", "aif")  # of files with equal names, the first of these gets the plain id
 EXTENSIONS = (*LOSSLESS, "opus", "ogg", "m4a", "aac", "mp3", "wma")
@@ -22,7 +21,6 @@ _BREAKING = re.compile(rf"{_PATTERN}|%(?=[0-9A-Fa-f]{{2}})|^[-.]")
 # Most file systems allow names of 255 bytes. A track's name gets suffixes (the longest is .BEATS_GRID), so longer ones
 # are cut, and end with a hash of the whole name, so that they stay different.
 MOST_NAME, MOST_DIRECTORY = 255 - len(".BEATS_GRID"), 255  # bytes
-HASH_DIGITS = 8
 MOST_PATH = 4000  # bytes of the longest path that is derived from an id; Linux allows 4095
 
 
@@ -65,19 +63,6 @@ def encode(name: str) -> str:
 
 def _escaped(match: re.Match) -> str:
     return "".join(f"%{byte:02X}" for byte in os.fsencode(match[0]))
-
-
-def shorten(name: str, most: int) -> str:
-    """Return a component of an id in at most `most` bytes, the end of a longer one replaced by a hash of all of it.
-
-    >>> shorten("long name", 9), shorten("a" * 300, 20)
-    ('long name', 'aaaaaaaaaaa~98bf0d8c')
-    """
-    content = name.encode()
-    if len(content) <= most:
-        return name
-    end = f"~{hashlib.sha256(content).hexdigest()[:HASH_DIGITS]}"
-    return content[: most - len(end)].decode(errors="ignore") + end
 
 
 def reads_as_pattern(path: Path) -> bool:
@@ -201,14 +186,14 @@ def _assign(found: list[tuple[str, Path]]) -> dict[str, Path]:
         """Return the id, with the first character encoded where a directory would be a file of another track."""
         *directories, name = _identifier(relative).split("/")
         for place in range(1, len(directories)):
-            for end in (place + 1, place + 2):
+            for end in range(place + 1, min(place + 3, len(directories)) + 1):
                 if "/".join(directories[:place]) in plain and is_artifact("/".join(directories[place:end])):
                     directories[end - 1] = re.sub("^.", _escaped, directories[end - 1])
         return "/".join([*directories, name])
 
     def taken(identifier: str) -> bool:
         parts = identifier.split("/")
-        own_files = any("/".join(parts[:-n]) in plain and is_artifact("/".join(parts[-n:])) for n in (1, 2))
+        own_files = any("/".join(parts[:-n]) in plain and is_artifact("/".join(parts[-n:])) for n in (1, 2, 3))
         return identifier in tracks or own_files
 
     tracks: dict[str, Path] = {}

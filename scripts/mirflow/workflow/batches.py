@@ -24,6 +24,7 @@ class Batch:
     began : s since the epoch
     started : whether this batch had something to do, and began with it
     skip : features that are not made
+    crops : whether crops are made
     idle : tracks in batches that had nothing to do
     jobs, failed : jobs done and failed, in the batches before
     """
@@ -36,6 +37,7 @@ class Batch:
     began: float
     started: bool = False
     skip: tuple[str, ...] = ()
+    crops: bool = False
     idle: int = 0
     jobs: int = 0
     failed: int = 0

@@ -14,7 +14,7 @@ from typing import Any
 
 from mirflow.core import artifacts
 from mirflow.core.errors import ERROR, MirflowError
-from mirflow.core.layout import OWN_FOLDER, log_folder, merge_stamp, own, track_files
+from mirflow.core.layout import OWN_FOLDER, crops_stamp, log_folder, merge_stamp, own, track_files
 from mirflow.library.scan import Library
 from mirflow.models import catalogue
 from mirflow.workflow import batches
@@ -116,25 +116,33 @@ def model_failures(results: str) -> list[Failure]:
     return [Failure("", f"model {log.stem}", reason) for log in missing if (reason := last_error(log))]
 
 
-def is_merged(results: str, track: str) -> bool:
-    """Whether the last merge of a track succeeded. (Its ``.INFO`` may be older than that, or other people's.)"""
-    return Path(merge_stamp(results, track)).exists()
+def is_merged(results: str, track: str, crops: bool = False) -> bool:
+    """Whether the last merge of a track succeeded. (Its ``.INFO`` may be older than that, or other people's.)
+
+    With `crops`, whether that of its crops did as well.
+    """
+    return Path(merge_stamp(results, track)).exists() and (not crops or Path(crops_stamp(results, track)).exists())
 
 
 def summary(
-    results: str, library: Library, skip: Collection[str] = (), broken: bool = False, began: float | None = None
+    results: str,
+    library: Library,
+    skip: Collection[str] = (),
+    broken: bool = False,
+    began: float | None = None,
+    crops: bool = False,
 ) -> str:
     """Say what is done, what failed and why, how long it took and where the results are.
 
     `broken` runs also say which tracks are unfinished without a reason; after others these were not asked for. A run
-    `began` (s since the epoch) when `start` was called, if nobody says otherwise. What commands that were killed have
-    left on the way is cleared away.
+    `began` (s since the epoch) when `start` was called, if nobody says otherwise. With `crops` a track is complete when
+    its crops are. What commands that were killed have left on the way is cleared away.
     """
     with contextlib.suppress(OSError):
         artifacts.remove_unfinished(results)
     failed = failures(results, library.tracks, skip)
     bad = {failure.track for failure in failed}
-    missing = [t for t in library.tracks if t not in bad and not is_merged(results, t)]
+    missing = [t for t in library.tracks if t not in bad and not is_merged(results, t, crops)]
     complete = [track for track in library.tracks if track not in bad and track not in missing]
     began = began or _started.get(results, time.time())
     elapsed = time.time() - began
@@ -148,6 +156,8 @@ def summary(
         + f"; this run took {clock(elapsed)}"
         + (f" ({seconds / elapsed:.1f} x realtime)" if seconds and elapsed > 1 else "")
     ]
+    if crops:
+        lines.append(f"  crops       {_crops(results, complete)}")
     no_model = model_failures(results)
     lines += [f"  failed      {failure.step}: {failure.reason}" for failure in no_model]
     lines += [f"  failed      {failure.track}: {failure.step}: {failure.reason}" for failure in failed[:SHOWN]]
@@ -169,6 +179,23 @@ def summary(
     if complete:
         lines.append(f"  look first at {track_files(results, complete[0]).info}")
     return "mirflow: " + "\n".join(lines)
+
+
+def _crops(results: str, tracks: list[str]) -> str:
+    """Say how many crops tracks have, how long they are together, and how many tracks have none."""
+    number, seconds, without = 0, 0.0, 0
+    for track in tracks:
+        path = Path(track_files(results, track).crops)
+        if not path.exists():  # somebody has removed it since
+            continue
+        listed = artifacts.read_json(path)
+        number += len(listed["crops"])
+        seconds += sum(one["valid_samples"] for one in listed["crops"]) / listed["sample_rate"]
+        without += not listed["crops"]
+    said = f"{count(number, 'crop')} of {count(len(tracks) - without, 'track')}, {clock(seconds)} of music"
+    return said + (
+        f"; {count(without, 'track')} without a crop (why: `left_out` in crops/crops.json)" if without else ""
+    )
 
 
 def on_terminal() -> bool:

@@ -1,0 +1,70 @@
+"""The numbers of a track's crops: measured on each crop by the same functions that measure whole tracks."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from mirflow import features
+from mirflow.core.audio import Audio
+from mirflow.core.errors import MirflowError
+from mirflow.core.feature import PROVENANCE, Feature
+from mirflow.core.layout import GRIDS, STEMS
+from mirflow.crops import files
+from mirflow.crops.plan import Crop
+
+VERSION = 1  # raise it when other values come out of the same functions
+SOUNDS = ("full_mix", *STEMS)
+CUT = (*SOUNDS, *GRIDS)  # the inputs of features that can be cut; a feature with another one is inherited
+
+
+def is_measured(feature: Feature) -> bool:
+    """Return whether a feature is measured on each crop. What a trained model says of a track is inherited."""
+    return not feature.models and set(feature.inputs) <= set(CUT)
+
+
+def chosen(config: dict[str, Any]) -> tuple[Feature, ...]:
+    """Return the features that a run with these settings measures on crops."""
+    return tuple(feature for feature in features.wanted(config) if is_measured(feature))
+
+
+def measure(
+    names: list[str], crops: list[Crop], inputs: Mapping[str, Any], settings: Mapping[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Measure features on all crops of a track.
+
+    Parameters
+    ----------
+    names : of the features
+    inputs : of the track: an `Audio` for the full mix and the stems, times in seconds for grids
+    settings : feature → its settings, where they differ from the default
+
+    Returns
+    -------
+    feature → ``_provenance``, and "values", those of each crop
+
+    Raises
+    ------
+    MirflowError : a feature failed; the message says which, and on which crop
+    """
+    found: dict[str, dict[str, Any]] = {name: {PROVENANCE: {}, "values": []} for name in names}
+    for index, crop in enumerate(crops):
+        of_crop = dict(_cut(inputs, crop))
+        for name in names:
+            try:
+                fragment = features.fragment(name, of_crop, settings.get(name))
+            except (MirflowError, ValueError) as error:
+                raise MirflowError(f"crop {index}: {name}: {error}") from error
+            found[name][PROVENANCE] = fragment[PROVENANCE]
+            found[name]["values"].append({key: fragment[key] for key in fragment if not key.startswith("_")})
+    return found
+
+
+def _cut(inputs: Mapping[str, Any], crop: Crop) -> Iterator[tuple[str, Any]]:
+    mix: Audio = inputs["full_mix"]
+    for name, value in inputs.items():
+        if name in GRIDS:
+            yield name, files.cut_times(value, crop, mix.rate)
+        else:
+            part = files.cut(value, crop, mix.rate, mix.samples.shape[1])
+            yield name, Audio(np.ascontiguousarray(part.samples), part.rate)
