@@ -53,7 +53,7 @@ onstart:
     gc.freeze()
     gc.enable()
     try:
-        progress.start(RESULTS, LIBRARY)
+        progress.start(RESULTS, LIBRARY, merging=snakemake_internals.planned(workflow, "info"))
     except MirflowError as error:
         raise WorkflowError(str(error))
     if BATCH:
@@ -67,5 +67,8 @@ onsuccess:
 
 
 onerror:
-    if not BATCH:
-        logger.info(progress.summary(RESULTS, LIBRARY, skip=UNMADE, broken=True, crops=CROPPING))
+    if BATCH:
+        batches.note(waiting=[*BATCH.waiting, *progress.unmade(RESULTS)])
+    else:
+        waiting = progress.unmade(RESULTS)
+        logger.info(progress.summary(RESULTS, LIBRARY, skip=UNMADE, broken=True, crops=CROPPING, waiting=waiting))

@@ -6,6 +6,7 @@ same. Snakemake's own output is some ten lines a job: with hundreds of tracks no
 """
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 QUIET_INTERVAL = 15  # seconds between lines where the output is no terminal
 TERMINAL_INTERVAL = 0.25  # seconds between looks whether a terminal must be drawn again
 PAUSE = 3  # seconds without a look: the process was stopped (Ctrl-Z), and the shell has written on the terminal
+DOWNLOAD = "model_file_"  # how the rules of downloads begin
 SHOWN = 20  # tracks with pending work in a dry run
 STOPPING = {  # what Snakemake says when it is told to stop: how it is said here
     "Terminating processes on user request": "mirflow: stopping now; the next run goes on from here",
@@ -46,6 +48,7 @@ class LogHandler(LogHandlerBase):
         self.shown = 0.0
         self.events = 0
         self.jobs: dict[int, tuple[float, str, str]] = {}  # at work: id → when it began, rule, track
+        self.downloads: dict[int, tuple[str, str]] = {}  # at work: id → file, log
         self.done = self.total = self.tracks = self.all_tracks = self.failed = 0
         self.last = "info"  # the rule that completes a track
         self.stages: dict[str, list[int]] = {}  # stage → jobs done, failed, all
@@ -70,9 +73,12 @@ class LogHandler(LogHandlerBase):
             self._plan(record.stats)
         elif event == LogEvent.JOB_INFO:
             self.jobs[record.jobid] = time.monotonic(), record.rule_name, self._track(record)
+            if record.rule_name.startswith(DOWNLOAD) and record.log:
+                self.downloads[record.jobid] = os.path.basename(record.log[0]).removesuffix(".log"), record.log[0]
             self._show()
         elif event == LogEvent.JOB_FINISHED:
             _, rule, _ = self.jobs.pop(record.job_id, (0.0, "", ""))
+            self.downloads.pop(record.job_id, None)
             self.tracks += rule == self.last
             self._count(rule, 0)
         elif event == LogEvent.PROGRESS:
@@ -99,6 +105,7 @@ class LogHandler(LogHandlerBase):
 
     def _fail(self, record: logging.LogRecord) -> None:
         _, rule, track = self.jobs.pop(record.jobid, (0.0, record.rule_name, ""))
+        self.downloads.pop(record.jobid, None)
         logs = list(record.log or [])
         reason = next((said for log in logs if (said := self.progress.last_error(log))), "")
         if self.stopping and not reason:
@@ -180,12 +187,21 @@ class LogHandler(LogHandlerBase):
             since = self.wording.clock(time.time() - self.began)
             return Picture(["planning: what is missing or out of date", since])
         now, clean = time.monotonic(), self.wording.printable
+        jobs = {
+            id: (began, *(("download", self._download(id)) if id in self.downloads else (rule, clean(track))))
+            for id, (began, rule, track) in self.jobs.items()
+        }
         return Picture(
             share=self._share()[0],
             counts=[*self._counts(), *(["stopping"] if self.stopping else [])],
             stages=[Stage(name, done, total, failed) for name, (done, failed, total) in self.stages.items()],
-            jobs=[Job(now - began, rule, clean(track)) for began, rule, track in self.jobs.values()],
+            jobs=[Job(now - began, rule, about) for began, rule, about in jobs.values()],
         )
+
+    def _download(self, job: int) -> str:
+        """Return what a download has said last: how far it is, or why it tries again."""
+        file, log = self.downloads[job]
+        return self.wording.printable(self.progress.last_line(log) or file)
 
     def _begin(self) -> None:
         if self.display:
@@ -193,6 +209,8 @@ class LogHandler(LogHandlerBase):
 
             self.stderr = sys.stderr = Lines(sys.stderr, self._print)
             threading.Thread(target=self._keep_drawing, name="mirflow-display", daemon=True).start()
+        else:
+            threading.Thread(target=self._keep_telling, name="mirflow-downloads", daemon=True).start()
 
     def _print(self, text: str) -> None:
         """Print what was written to stderr by others: warnings and tracebacks of Python."""
@@ -212,10 +230,23 @@ class LogHandler(LogHandlerBase):
                     self.display.draw(self.picture())
                 drawn, looked = state, now
 
+    def _keep_telling(self) -> None:
+        """Print how far downloads are, where nothing is drawn: one of gigabytes ends no job for minutes."""
+        said: dict[int, str] = {}
+        while not self.over.wait(QUIET_INTERVAL):
+            with self.lock:
+                for job in self.downloads:
+                    line = self._download(job)
+                    if said.get(job, self.downloads[job][0]) != line:
+                        self._say(f"download  {line}")
+                    said[job] = line
+
     def _end(self) -> None:
         """Take away what was drawn."""
-        if self.display and not self.over.is_set():
-            self.over.set()
+        if self.over.is_set():
+            return
+        self.over.set()
+        if self.display:
             self.display.draw()
             if self.stderr:
                 sys.stderr = self.display.stream

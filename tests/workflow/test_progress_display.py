@@ -7,6 +7,8 @@ import pty
 import re
 import subprocess
 import sys
+import threading
+import time
 import types
 from pathlib import Path
 
@@ -237,6 +239,47 @@ def test_the_end_says_where_to_look(tmp_path, monkeypatch):
         f"  results in {results}",
         f"  look first at {results}/good/good.INFO",
     ]
+
+
+def test_tracks_that_wait_for_a_model_are_not_complete_whatever_was_made_before(tmp_path, monkeypatch):
+    """They were merged with other settings; now no job of them fails, since none that needs the model begins."""
+    results, library = str(tmp_path / "out"), Library(tmp_path, {track: tmp_path / f"{track}.mp3" for track in "abc"})
+    for track in "abc":
+        artifacts.write_bytes(Path(results, f".mirflow/merged/{track}/done"), b"")
+        artifacts.write_bytes(Path(results, f".mirflow/logs/{track}/info.log"), b"")
+        artifacts.write_bytes(Path(results, f"{track}/source.json"), b'{"duration": 10.0}')
+    failure = progress.Failure("", "model net.pb", "HTTP 404")
+    monkeypatch.setattr(progress, "model_failures", lambda _: [failure])
+    progress.start(results, library, merging=["a", "b"])
+    os.utime(Path(results, ".mirflow/merged/b/done"))  # b did not need it
+    assert progress.unmade(results) == ["a"]
+    said = progress.summary(results, library, broken=True, waiting=progress.unmade(results)).splitlines()
+    assert said[0].startswith("mirflow: 2 of 3 tracks complete, 0 failed, 1 unfinished, 1 model file missing;")
+    assert said[1:3] == [
+        "  failed      model net.pb: HTTP 404",
+        "  unfinished  1 track; what needs these files is made by the next run",
+    ]
+
+
+def test_a_download_is_shown_with_how_far_it_is(stages, tmp_path, capsys, monkeypatch):
+    log = tmp_path / "net.gguf.log"
+    log.write_text("net.gguf: 0.10 of 5.90 GB, 1 %, 20.0 MB/s, 4 min 50 s left\n")
+    shown = handler()
+    shown.display = Display(io.StringIO(), size=lambda: (100, 30))
+    tell(shown, E.RUN_INFO, stats={"total": 2, "info": 1})
+    tell(shown, E.JOB_INFO, jobid=1, rule_name="model_file_net_gguf", wildcards={}, log=[str(log)])
+    (job,) = shown.picture().jobs
+    assert (job.rule, job.track) == ("download", log.read_text().strip())
+    shown.display = None
+    monkeypatch.setattr(plugin, "QUIET_INTERVAL", 0.01)
+    teller = threading.Thread(target=shown._keep_telling)
+    teller.start()
+    time.sleep(0.1)
+    shown.over.set()
+    teller.join()
+    assert capsys.readouterr().err.count("download  net.gguf: 0.10 of 5.90 GB, 1 %") == 1  # the same line once
+    tell(shown, E.JOB_FINISHED, job_id=1)
+    assert not shown.downloads
 
 
 RUN = """

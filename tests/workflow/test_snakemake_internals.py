@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.persistence import FileBackupMixin
 
 from mirflow.core import identity
+from mirflow.models import catalogue
 from mirflow.workflow import snakemake_internals
 
 
@@ -66,6 +67,34 @@ def test_a_later_version_makes_results_of_0_1_0_out_of_date():
 def test_what_is_recorded_today_is_recalled_as_it_is_but_for_code_that_was_released_since():
     recorded = ["decoder: hmm", "kind: beats_grid", f"version: 1 {next(iter(identity.released()))} 0123456789ab"]
     assert snakemake_internals.recalled(recorded, {}) == [*recorded[:2], "version: 1 0123456789ab"]
+
+
+NEW = "net.pb:" + "1" * 64 + " head.pb:" + "2" * 64
+
+
+@pytest.mark.parametrize("first", ["", "1" * 64, "3" * 64])
+def test_a_hash_that_has_become_known_makes_nothing_out_of_date_unless_the_file_was_another(
+    monkeypatch, tmp_path, first
+):
+    monkeypatch.setenv(catalogue.FOLDER, str(tmp_path))
+    if first:
+        (tmp_path / "net.pb.sha256").write_text(f"{first}  net.pb\n")
+    made_by = {"kind": "embedding", "version": "1", "model": NEW}
+    model = "net.pb: head.pb:" + "2" * 64
+    recorded = ["kind: embedding", "version: 1", f"model: {model}"]
+    today = snakemake_internals.meant(SimpleNamespace(params={"made_by": made_by}))
+    assert (set(snakemake_internals.recalled(recorded, made_by)) == set(today)) is (first != "3" * 64)
+    # and so in the records of 0.1.0
+    monkeypatch.setitem(identity.read_versions(), "0.1.0", {"embedding": "abc"})
+    assert (set(snakemake_internals.recalled([repr(model), "'abc'"], made_by)) == set(today)) is (first != "3" * 64)
+
+
+def test_a_model_file_is_not_fetched_again_because_its_hash_has_become_known():
+    made_by = {"kind": "model_file", "version": "1", "sha256": "1" * 64}
+    recorded = ["kind: model_file", "version: 1", "sha256: "]
+    assert "sha256: " + "1" * 64 in snakemake_internals.recalled(recorded, made_by)
+    other = ["kind: model_file", "version: 1", "sha256: " + "2" * 64]
+    assert "sha256: " + "2" * 64 in snakemake_internals.recalled(other, made_by)
 
 
 def test_rules_without_made_by_are_compared_as_snakemake_does():

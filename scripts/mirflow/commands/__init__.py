@@ -48,7 +48,9 @@ def needs_own_process(name: str) -> bool:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; return its exit status: 0 done, 1 failed (the last line says why), 2 not understood."""
+    """Run one command; return its exit status: 0 done, 1 failed (the last line says why), 2 not understood, 130
+    interrupted.
+    """
     argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(prog="mirflow", description="The steps from music to .INFO, one command each.")
     parser.add_argument("--version", action="version", version=__version__)
@@ -62,6 +64,9 @@ def main(argv: list[str] | None = None) -> int:
     except MirflowError as error:
         print(f"{ERROR}{error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt as error:
+        print(error or f"{name}: interrupted", file=sys.stderr)
+        return 130
     except Exception as error:  # noqa: BLE001 - the last line of a log must say what went wrong, whatever it was
         traceback.print_exc()
         print(f"{ERROR}{name}: {type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)

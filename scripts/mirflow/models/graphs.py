@@ -180,21 +180,21 @@ def read(graph: Path) -> list[tuple[str, str]]:
     """
     content = memoryview(Path(graph).read_bytes())
     nodes = []
-    for field, value in _fields(content):
+    for field, value in fields(content):
         if field == 1:  # GraphDef.node
             nodes.append(_node(value))
         elif field == 2:  # GraphDef.library: its functions, and their nodes
-            functions = [function for number, function in _fields(value) if number == 1]
-            nodes += [_node(inner) for function in functions for number, inner in _fields(function) if number == 3]
+            functions = [function for number, function in fields(value) if number == 1]
+            nodes += [_node(inner) for function in functions for number, inner in fields(function) if number == 3]
     return nodes
 
 
 def _node(content: memoryview) -> tuple[str, str]:
-    found = {number: value for number, value in _fields(content) if number in (1, 2)}
+    found = {number: value for number, value in fields(content) if number in (1, 2)}
     return str(found[1], "utf-8") if 1 in found else "", str(found[2], "utf-8") if 2 in found else ""
 
 
-def _fields(content: memoryview) -> Iterator[tuple[int, memoryview]]:
+def fields(content: memoryview) -> Iterator[tuple[int, memoryview]]:
     """Yield the length-delimited fields of a protocol buffer message, as number and content."""
     place = 0
     while place < len(content):

@@ -27,6 +27,7 @@ class Batch:
     crops : whether crops are made
     idle : tracks in batches that had nothing to do
     jobs, failed : jobs done and failed, in the batches before
+    waiting : tracks of this batch and those before that were to be merged, and are not
     """
 
     first: str
@@ -41,6 +42,7 @@ class Batch:
     idle: int = 0
     jobs: int = 0
     failed: int = 0
+    waiting: tuple[str, ...] = ()
 
     def of(self, tracks: Collection[str]) -> list[str]:
         """Return those of `tracks` that belong to this batch."""

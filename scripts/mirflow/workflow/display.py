@@ -6,7 +6,7 @@ terminal that is made narrower wraps the lines that it shows already, and pieces
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
@@ -221,3 +221,23 @@ def folded(message: str, width: int) -> list[Text]:
         lines += [Text(indent + ("  " if number else "")).append_text(part) for number, part in enumerate(parts)]
         lines[-len(parts)].highlight_regex("^ *failed(?=:? )", "red")
     return lines
+
+
+@contextlib.contextmanager
+def downloads() -> Iterator[Callable[[Any], Callable[[int, int | None], None]]]:
+    """Show downloads on a terminal, as a context manager: share, speed, time left; gives what makes a `report`."""
+    from rich import progress as shows
+
+    columns = (shows.TextColumn("{task.description}"), shows.BarColumn(), shows.DownloadColumn())
+    columns += (shows.TransferSpeedColumn(), shows.TimeRemainingColumn())
+    with shows.Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+
+        def report_of(file: Any) -> Callable[[int, int | None], None]:
+            task = shown.add_task(shortened(file.name, 40), total=file.size)
+
+            def report(done: int, total: int | None) -> None:
+                shown.update(task, completed=done, total=total, visible=done != total)
+
+            return report
+
+        yield report_of

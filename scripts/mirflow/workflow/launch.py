@@ -128,4 +128,4 @@ def _report(results: str, library: Library, state: Batch, broken: bool) -> None:
     if state.idle == len(library.tracks):
         print(NOTHING, file=sys.stderr)
     elif state.idle or state.started or not broken:
-        progress.tell(progress.summary(results, library, state.skip, broken, state.began, state.crops))
+        progress.tell(progress.summary(results, library, state.skip, broken, state.began, state.crops, state.waiting))

@@ -22,6 +22,7 @@ from mirflow.workflow.wording import clock, count, printable
 
 SHOWN = 20  # failures in the summary; all of them stand in failed.tsv
 _started: dict[str, float] = {}
+_merging: dict[str, dict[str, int]] = {}  # results → track that is to be merged → when it was merged before (ns)
 _stages: dict[str, str] = {}  # rule → stage
 
 
@@ -34,8 +35,10 @@ class Failure:
     reason: str
 
 
-def start(results: str, library: Library) -> None:
+def start(results: str, library: Library, merging: Iterable[str] = ()) -> None:
     """Begin a run: lock the results, remove what a killed run left, write down which files are tracks.
+
+    `merging` are the tracks of which this run is to merge the ``.INFO``.
 
     Of several batches the first that has something to do clears away: it looks at every file of all tracks.
 
@@ -51,6 +54,7 @@ def start(results: str, library: Library) -> None:
             artifacts.remove_unfinished(results)
             artifacts.clamp_future_times(results)
         _write_library(results, library)
+        _merging[results] = {track: _merged_at(results, track) for track in merging}
     except OSError as error:
         raise MirflowError(f"{results}: cannot be written ({error.strerror or error})") from error
 
@@ -80,16 +84,22 @@ def write_table(path: Path, header: tuple[str, ...], rows: list[tuple]) -> None:
     artifacts.write_bytes(path, text.getvalue().encode(errors="surrogateescape"))
 
 
-def last_error(log: str | os.PathLike) -> str | None:
-    """Return the reason that a command gave in the last line of its log, or None when it gave none."""
+def last_line(log: str | os.PathLike) -> str:
+    """Return the last line of a log, "" where there is none yet."""
     try:
         with open(log, "rb") as file:
             file.seek(0, os.SEEK_END)
             file.seek(max(0, file.tell() - 4000))
             lines = file.read().decode(errors="replace").strip().splitlines()
     except OSError:
-        return None
-    return lines[-1].removeprefix(ERROR) if lines and lines[-1].startswith(ERROR) else None
+        return ""
+    return lines[-1] if lines else ""
+
+
+def last_error(log: str | os.PathLike) -> str | None:
+    """Return the reason that a command gave in the last line of its log, or None when it gave none."""
+    line = last_line(log)
+    return line.removeprefix(ERROR) if line.startswith(ERROR) else None
 
 
 def failures(results: str, tracks: Collection[str], skip: Collection[str] = ()) -> list[Failure]:
@@ -124,6 +134,22 @@ def is_merged(results: str, track: str, crops: bool = False) -> bool:
     return Path(merge_stamp(results, track)).exists() and (not crops or Path(crops_stamp(results, track)).exists())
 
 
+def _merged_at(results: str, track: str) -> int:
+    """Return when the last merge of a track succeeded, in ns; 0 where none did."""
+    try:
+        return os.stat(merge_stamp(results, track)).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def unmade(results: str) -> list[str]:
+    """Return the tracks that were to be merged since `start`, and are not: their ``.INFO`` may be of other settings.
+
+    Where a model cannot be fetched, no job of such a track fails: none that needs the model begins.
+    """
+    return [track for track, before in _merging.get(results, {}).items() if _merged_at(results, track) == before]
+
+
 def summary(
     results: str,
     library: Library,
@@ -131,19 +157,24 @@ def summary(
     broken: bool = False,
     began: float | None = None,
     crops: bool = False,
+    waiting: Collection[str] = (),
 ) -> str:
     """Say what is done, what failed and why, how long it took and where the results are.
 
-    `broken` runs also say which tracks are unfinished without a reason; after others these were not asked for. A run
-    `began` (s since the epoch) when `start` was called, if nobody says otherwise. With `crops` a track is complete when
-    its crops are. What commands that were killed have left on the way is cleared away.
+    Tracks of `waiting` (see `unmade`) are not complete, whatever an earlier run has made of them. `broken` runs also
+    say which tracks are unfinished without a reason; after others these were not asked for. A run `began` (s since the
+    epoch) when `start` was called, if nobody says otherwise. With `crops` a track is complete when its crops are. What
+    commands that were killed have left on the way is cleared away.
     """
     with contextlib.suppress(OSError):
         artifacts.remove_unfinished(results)
     failed = failures(results, library.tracks, skip)
     bad = {failure.track for failure in failed}
-    missing = [t for t in library.tracks if t not in bad and not is_merged(results, t, crops)]
-    complete = [track for track in library.tracks if track not in bad and track not in missing]
+    waiting = set(waiting)
+    missing = [t for t in library.tracks if t not in bad and (t in waiting or not is_merged(results, t, crops))]
+    no_model = model_failures(results)
+    unfinished = {*bad, *missing}
+    complete = [track for track in library.tracks if track not in unfinished]
     began = began or _started.get(results, time.time())
     elapsed = time.time() - began
     records = [Path(track_files(results, track).source_record) for track in complete]
@@ -153,15 +184,18 @@ def summary(
     lines = [
         f"{len(complete)} of {count(len(library.tracks), 'track')} complete, {len(bad)} failed"
         + (f", {len(missing)} unfinished" if missing else "")
+        + (f", {count(len(no_model), 'model file')} missing" if no_model else "")
         + f"; this run took {clock(elapsed)}"
         + (f" ({seconds / elapsed:.1f} x realtime)" if seconds and elapsed > 1 else "")
     ]
     if crops:
         lines.append(f"  crops       {_crops(results, complete)}")
-    no_model = model_failures(results)
     lines += [f"  failed      {failure.step}: {failure.reason}" for failure in no_model]
     lines += [f"  failed      {failure.track}: {failure.step}: {failure.reason}" for failure in failed[:SHOWN]]
     begun = [track for track in missing if broken and Path(log_folder(results, track)).is_dir()]
+    if no_model and begun:
+        lines.append(f"  unfinished  {count(len(begun), 'track')}; what needs these files is made by the next run")
+        begun = []
     lines += [f"  unfinished  {track}: no message; see {log_folder(results, track)}/" for track in begun[:SHOWN]]
     table = Path(results, OWN_FOLDER, "failed.tsv")
     if failed:

@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import os
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,35 @@ def _properties(feature: Feature) -> dict[str, dict]:
         for setting in feature.settings
     }
     return found | ({"device": {"enum": list(accelerator.CHOICES)}} if feature.models else {})
+
+
+def merged(files: Iterable[Path] = ()) -> dict:
+    """Return the settings of config/config.yaml with those of `files` in their place, as Snakemake merges them.
+
+    Raises
+    ------
+    MirflowError : a file cannot be read, or holds no settings
+    """
+    import yaml
+
+    config: dict = {}
+    for file in (CONFIG / "config.yaml", *files):
+        try:
+            content = yaml.safe_load(Path(file).expanduser().read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise MirflowError(f"{file}: cannot be read as settings ({' '.join(str(error).split())})") from error
+        if not isinstance(content or {}, dict):
+            raise MirflowError(f"{file}: settings are expected, as `name: value`")
+        _merge(config, content or {})
+    return config
+
+
+def _merge(config: dict, more: dict) -> None:
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(config.get(key), dict):
+            _merge(config[key], value)
+        else:
+            config[key] = value
 
 
 def read(config: dict, described: dict | None = None) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -33,6 +34,7 @@ from snakemake.scheduling.job_scheduler import JobScheduler
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 from mirflow.core import artifacts, identity, layout
+from mirflow.models import download
 
 KNOWN_VERSION = "9.27.1"
 
@@ -105,6 +107,12 @@ def is_inner(workflow: Any) -> bool:
 def recorded_inputs(workflow: Any, path: str) -> list[str] | None:
     """Return the inputs that were recorded when an output was made, None where nothing is recorded."""
     return workflow.persistence.input(IOFile(path))
+
+
+def planned(workflow: Any, rule: str) -> list[str]:
+    """Return the tracks for which a run is to do the job of a rule."""
+    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name == rule]
+    return [job.wildcards.parent + job.wildcards.name for job in jobs]
 
 
 # --- Protections ------------------------------------------------------------------------------------------------------
@@ -273,13 +281,28 @@ def meant(job: Any) -> list[str]:
 def recalled(recorded: list[str], made_by: dict[str, str]) -> list[str]:
     """Return what was recorded of an artifact, as it would be recorded today.
 
-    Code that was edited then may have been released since; and version 0.1.0 recorded all parameters, a hash of the
-    sources among them (see "0.1.0" in versions.json).
+    Code that was edited then may have been released since; hashes of model files may have become known; and version
+    0.1.0 recorded all parameters, a hash of the sources among them (see "0.1.0" in versions.json).
     """
-    if any(item.startswith("version: ") for item in recorded):
-        found = (item.partition(": ") for item in recorded)
-        return [f"{name}: {identity.unify(value) if name.endswith('version') else value}" for name, _, value in found]
-    return [f"{name}: {value}" for name, value in identity.translate(recorded, made_by).items()]
+    if not any(item.startswith("version: ") for item in recorded):
+        known = [_recalled_text(item, made_by) for item in recorded]
+        return [f"{name}: {value}" for name, value in identity.translate(known, made_by).items()]
+    found = {name: value for name, _, value in (item.partition(": ") for item in recorded)}
+    for name, value in found.items():
+        if name.endswith("version"):
+            found[name] = identity.unify(value)
+        elif name == "model" and "model" in made_by:
+            found[name] = download.recalled(value, made_by["model"])
+        elif name == "sha256" and not value:  # of a model file itself
+            found[name] = made_by.get("sha256", "")
+    return [f"{name}: {value}" for name, value in found.items()]
+
+
+def _recalled_text(recorded: str, made_by: dict[str, str]) -> str:
+    """Return a value that version 0.1.0 recorded, as Python writes it; one that names a model's files as of today."""
+    if "model" not in made_by or not re.fullmatch(r"'[\w.+-]+:[0-9a-f]*( [\w.+-]+:[0-9a-f]*)*'", recorded):
+        return recorded
+    return repr(download.recalled(recorded.strip("'"), made_by["model"]))
 
 
 # --- Accelerations ----------------------------------------------------------------------------------------------------
