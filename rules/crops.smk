@@ -113,3 +113,27 @@ rule crop_info:
         "mirflow crop_info {input.crops:q} --features {input.features:q} --info {input.info:q}"
         " --track {params.track:q} --record source {input.source:q} --record stems {input.stems:q}"
         " --record beats {input.beats:q} 2> {log:q}"
+
+
+rule crops_png:
+    "Draw the waveform of a track with its beats and its crops (only when asked for)."
+    input:
+        full_mix=TRACK.full_mix,
+        crops=TRACK.crops,
+        beats=TRACK.grid("beats"),
+        downbeats=TRACK.grid("downbeats"),
+    output:
+        TRACK.crops_plot,
+    log:
+        "<logs>/{parent}{name}/crops_png.log",
+    benchmark:
+        "<benchmarks>/{parent}{name}/crops_png.jsonl"
+    conda:
+        "../envs/base.yaml"
+    resources:
+        mem_mb=1500,
+    params:
+        made_by=identity.made_by("crops_png"),
+    shell:
+        "mirflow crops_png {input.full_mix:q} --crops {input.crops:q} --beats {input.beats:q}"
+        " --downbeats {input.downbeats:q} -o {output:q} 2> {log:q}"

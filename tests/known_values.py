@@ -356,6 +356,20 @@ def _crops() -> dict[str, Any]:
     return found
 
 
+def _crops_png() -> dict[str, Any]:
+    import matplotlib.image
+
+    from mirflow.crops import plot
+    from mirflow.crops.plan import Crop
+
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder, "crops.png")
+        grids = {name: times for name, times in _grids().items() if name != "onsets"}
+        plot.draw(_music(), [Crop(RATE, 3 * RATE, 3 * RATE, 1, True)], picture, **grids)
+        pixels = matplotlib.image.imread(picture)
+    return {"shape": pixels.shape, "mean": [round(float(value), 2) for value in pixels.mean(axis=(0, 1))]}
+
+
 def _crop_features() -> dict[str, Any]:
     from mirflow.crops import measure
     from mirflow.crops.plan import Crop
@@ -407,6 +421,7 @@ COMPUTE: dict[str, Callable[[], Any]] = {
     "crops": _crops,
     "crop_features": _crop_features,
     "crop_info": _crop_info,
+    "crops_png": _crops_png,
 }
 
 

@@ -84,14 +84,18 @@ def test_baseline_stops_at_a_command_that_fails(tmp_path):
 
 def test_bench_has_a_row_for_each_rule_and_their_sum(made, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(preload, "run", lambda: None)  # takes long, and matters to nothing but the numbers
+    monkeypatch.setattr(bench, "CROPS", ("crops={mode: exact, length: 65536}",))
     bench.main([str(write(tmp_path / "three seconds.flac", loop(3.0)))])
-    header, *rows, total, files = capsys.readouterr().out.splitlines()
+    header, *rows, total, files, crops, measured, merged, all_crops, _, tracks = capsys.readouterr().out.splitlines()
     assert header.split() == ["rule", "CPU", "s", "/", "min", "share"]
     assert files == "1 files, 0.1 minutes of audio"
     costs = {name: float(cost) for name, cost, _ in map(str.split, (row.replace(bench.READ, "read") for row in rows))}
     assert set(costs) == rules_that_ran(made[1] / "results") | {"read"}
     assert list(costs.values()) == sorted(costs.values(), reverse=True) and min(costs.values()) >= 0
     assert float(total.split()[1]) == pytest.approx(sum(costs.values()), abs=0.005 * (len(costs) + 1))
+    assert tracks.removeprefix("tracks in all").split()[0] == total.split()[1]
+    parts = [float(line.split()[1]) for line in (crops, measured, merged)]
+    assert float(all_crops.removeprefix("crops in all").split()[0]) == pytest.approx(sum(parts), abs=0.02)
 
 
 def test_bench_counts_the_reading_of_a_file_once_and_apart(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from mirflow.commands import _feature
 from mirflow.core import artifacts, identity
 from mirflow.core.errors import MirflowError
 from mirflow.core.layout import GRIDS, STEMS, TrackFiles
-from mirflow.crops import measure
+from mirflow.crops import folder, measure
 from mirflow.crops.plan import Crop
 
 MADE_BY = "made_by"  # in the output: what the values of a feature depend on
@@ -32,10 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure what the output does not have yet."""
-    crops = [
-        Crop(one["start_sample"], one["end_sample"], one["file_samples"], one["bars"], one["aligned"])
-        for one in artifacts.read_json(arguments.crops)["crops"]
-    ]
+    crops = folder.listed(artifacts.read_json(arguments.crops))
     paths = {"full_mix": arguments.full_mix, **dict(zip(STEMS, arguments.stems, strict=True))}
     paths |= {grid: getattr(arguments, grid) for grid in GRIDS}
     made_by = _made_by(arguments, paths, crops)

@@ -9,7 +9,6 @@ from mirflow.core.feature import PROVENANCE
 from mirflow.core.layout import TrackFiles
 from mirflow.crops import folder
 from mirflow.crops import info as crop_info
-from mirflow.crops.plan import Crop
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,10 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
         if one["values"]
     }
     files = TrackFiles(str(arguments.crops.resolve().parents[1]), arguments.info.name.removesuffix(".INFO"))
-    crops = [
-        Crop(one["start_sample"], one["end_sample"], one["file_samples"], one["bars"], one["aligned"])
-        for one in listed["crops"]
-    ]
+    crops = folder.listed(listed)
     for index, crop in enumerate(crops):
         own = crop_info.place(crop, listed["sample_rate"], listed["track_samples"], arguments.track)
         new = {

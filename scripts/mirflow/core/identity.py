@@ -59,6 +59,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "crops": ("crops.plan", "crops.files"),
     "crop_features": ("crops.measure",),
     "crop_info": ("crops.info",),
+    "crops_png": ("crops.plot",),
 }
 
 

@@ -146,6 +146,11 @@ class TrackFiles:
         return f"{self.folder}/crops/crops.json"
 
     @property
+    def crops_plot(self) -> str:
+        """The waveform with the beats and the crops, a picture."""
+        return f"{self.folder}/crops/crops.png"
+
+    @property
     def crop_features(self) -> str:
         """The values of all features of all crops."""
         return f"{self.folder}/crops/features.json"

@@ -14,6 +14,14 @@ from mirflow.crops.plan import Crop
 KEPT = "others_keys.json"
 
 
+def listed(content: dict[str, Any]) -> list[Crop]:
+    """Return the crops that ``crops.json`` lists."""
+    return [
+        Crop(one["start_sample"], one["end_sample"], one["file_samples"], one["bars"], one["aligned"])
+        for one in content["crops"]
+    ]
+
+
 def withdraw(track: TrackFiles, crops: list[Crop]) -> None:
     """Take away the ``.INFO`` files that describe other music than the crop with the same number does now.
 
