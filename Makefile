@@ -1,4 +1,5 @@
 # make run LIBRARY=~/music RESULTS=~/results JOBS=8  make the .INFO files of a directory of music
+# make run SHARE=2/8 ...                             the same for one of eight shares of the tracks (docs/clusters.md)
 # make run PRESET=full ...                           the same with trained models (config/full.yaml), which it downloads
 # make test                                          run the whole test suite
 # make lint                                          check the style of the Python files and of the rules
@@ -10,6 +11,7 @@
 # make eval-stems DIR=...                            score stems against true ones, with a simple separation; a trained
 #                                                    separator: ARGS="--backend demucs --entry htdemucs_ft"
 # make chaos ROUNDS=50                               disturb runs at random moments, and check that nothing is lost
+# make test-slurm                                    divide a library among the jobs of a SLURM of its own
 # make fuzz CASES=500                                give damaged and malicious files to the code that reads audio
 # make clean                                         remove the environment, and Snakemake's working files
 
@@ -20,7 +22,8 @@ PRESET  ?= embedded
 PYTHON  ?= python3
 ROUNDS  ?= 50
 CASES   ?= 500
-export LIBRARY RESULTS JOBS CONFIG DIR
+SHARE   ?= 1/1
+export LIBRARY RESULTS JOBS CONFIG DIR SHARE
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -45,10 +48,10 @@ CUDA := $(shell ls /dev/nvidia0 >/dev/null 2>&1 && command -v nvcc)
 HIP  := $(shell ls /dev/kfd >/dev/null 2>&1 && command -v hipcc)
 GGML := $(if $(CUDA),-DGGML_CUDA=ON,$(if $(HIP),-DGGML_HIP=ON))
 
-.PHONY: run test versions features bench scale eval-beats eval-stems chaos fuzz lint clean
+.PHONY: run test versions features bench scale eval-beats eval-stems chaos test-slurm fuzz lint clean
 
 run: $(INSTALLED)
-	@$(BIN)/python -m mirflow run --library "$$LIBRARY" --results "$$RESULTS" --jobs "$$JOBS" -- $(if $(PRESET_FILE)$(CONFIG),--configfile $(PRESET_FILE) $${CONFIG:+"$$CONFIG"})
+	@$(BIN)/python -m mirflow run --library "$$LIBRARY" --results "$$RESULTS" --jobs "$$JOBS" --share "$$SHARE" -- $(if $(PRESET_FILE)$(CONFIG),--configfile $(PRESET_FILE) $${CONFIG:+"$$CONFIG"})
 
 test: $(VENV)/dev.done
 	@$(BIN)/python -m pytest
@@ -71,6 +74,9 @@ eval-beats eval-stems: $(VENV)/dev.done
 
 chaos: $(VENV)/dev.done
 	@cd tests && ../$(BIN)/python chaos.py $(ROUNDS)
+
+test-slurm: $(VENV)/dev.done
+	@cd tests && ../$(BIN)/python slurm.py
 
 fuzz: $(VENV)/dev.done
 	@cd tests && ../$(BIN)/python fuzz.py $(CASES)

@@ -53,7 +53,7 @@ onstart:
     gc.freeze()
     gc.enable()
     try:
-        progress.start(RESULTS, LIBRARY, merging=snakemake_internals.planned(workflow, "info"))
+        progress.start(RESULTS, LIBRARY, SHARE, merging=snakemake_internals.planned(workflow, "info"))
     except MirflowError as error:
         raise WorkflowError(str(error))
     if BATCH:
@@ -62,13 +62,17 @@ onstart:
 
 # The summary of several batches comes from `mirflow run`, after the last one.
 onsuccess:
-    if not BATCH:
-        logger.info(progress.summary(RESULTS, LIBRARY, skip=UNMADE, crops=CROPPING))
+    if BATCH:
+        progress.tidy(RESULTS, TRACKS)
+    else:
+        logger.info(progress.end(RESULTS, LIBRARY, progress.Run(skip=UNMADE, crops=CROPPING, share=SHARE)))
 
 
 onerror:
     if BATCH:
         batches.note(waiting=[*BATCH.waiting, *progress.unmade(RESULTS)])
+        progress.tidy(RESULTS, TRACKS)
     else:
-        waiting = progress.unmade(RESULTS)
-        logger.info(progress.summary(RESULTS, LIBRARY, skip=UNMADE, broken=True, crops=CROPPING, waiting=waiting))
+        waiting = tuple(progress.unmade(RESULTS))
+        asked = progress.Run(skip=UNMADE, crops=CROPPING, share=SHARE, waiting=waiting, broken=True)
+        logger.info(progress.end(RESULTS, LIBRARY, asked))

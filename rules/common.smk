@@ -19,7 +19,7 @@ from mirflow.core.errors import MirflowError
 from mirflow.library import scan
 from mirflow.models import accelerator, catalogue
 from mirflow.warm import server
-from mirflow.workflow import batches, progress, settings, snakemake_internals
+from mirflow.workflow import batches, progress, settings, shares, snakemake_internals
 
 # Users may describe models in the models' folder. Some features follow from these, and settings are checked against all
 # features, so this comes first.
@@ -32,10 +32,13 @@ try:
     RESULTS = settings.directory(config["results"], name="results")
     MODELS = settings.directory(config["models"], name="models")
     LIBRARY = scan.scan(settings.path(config["library"]), exclude=RESULTS)
+    SHARE = shares.share(config["share"])
+    TRACKS = SHARE.of(LIBRARY.tracks)
     # `mirflow run` makes a large library in parts. All files of a track belong to one part; Snakemake's own --batch sorts
     # files by name, and would put the two targets of a track into different parts.
     BATCH = batches.batch()
-    TRACKS = BATCH.of(LIBRARY.tracks) if BATCH else list(LIBRARY.tracks)
+    if BATCH:
+        TRACKS = BATCH.of(TRACKS)
 except MirflowError as error:
     raise WorkflowError(str(error))
 

@@ -278,27 +278,29 @@ def test_the_records_lie_with_the_results_wherever_these_are(made, tmp_path):
         moved.rename(root / "r")
 
 
-def test_records_that_snakemake_kept_in_its_own_folder_still_count(made):
-    """As version 0.1.0 left them: in the working directory, under the paths that were given."""
+@pytest.mark.parametrize("where", ["working directory", "results"])
+def test_records_of_earlier_versions_still_count(made, where):
+    """0.1.0 left them in the working directory, under the paths that were given; later each artifact had a file."""
     planned, package = made
     results, metadata = package.parents[2] / "r", package.parents[1] / ".snakemake/metadata"
-    kept = Path(layout.own(str(results), layout.RECORDS))
-    for path in [path for path in kept.rglob("*") if path.is_file()]:
-        encoded = "".join(part.removeprefix("@") for part in path.relative_to(kept).parts)
-        output = f"{results}/{base64.urlsafe_b64decode(encoded).decode()}"
-        name = base64.urlsafe_b64encode(output.encode()).decode()
-        target = metadata.joinpath(
-            *(f"@{part}" for part in re.findall(".{254}(?=.)", name)), name[len(name) // 254 * 254 :]
-        )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(path.read_bytes())
-    away = kept.rename(kept.with_name("away"))
+    folder = Path(layout.own(str(results), layout.RECORDS)) if where == "results" else metadata
+    merged = results / ".mirflow/merged"
+    for path in merged.rglob("records.json"):
+        for artifact, record in json.loads(path.read_text()).items():
+            output = artifact if where == "results" else f"{results}/{artifact}"
+            name = base64.urlsafe_b64encode(output.encode()).decode()
+            parts = [f"@{part}" for part in re.findall(".{254}(?=.)", name)]
+            target = folder.joinpath(*parts, name[len(parts) * 254 :])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(json.dumps(record))
+        path.rename(path.with_name("away"))
     try:
         assert planned() == set()
         assert planned(beats="{decoder: peaks}") == EDITS["rhythm/decoders.py"] | {"info"}
     finally:
-        shutil.rmtree(metadata)
-        away.rename(kept)
+        shutil.rmtree(folder)
+        for path in merged.rglob("away"):
+            path.rename(path.with_name("records.json"))
 
 
 def test_every_grid_is_in_the_table():

@@ -6,7 +6,6 @@ are as finished as the original.
 """
 
 import argparse
-import base64
 import os
 import re
 import shutil
@@ -20,12 +19,11 @@ import numpy as np
 from benchmarks import measure, program, project
 from benchmarks.measure import Cost
 from benchmarks.plan import planned_jobs
-from mirflow.core import layout
+from mirflow.workflow import records
 from mirflow.workflow.launch import BATCH_TRACKS
 
 SEED = "Seed"
 SECONDS, RATE = 2.0, 22050  # of the track that is cloned
-LONGEST = 254  # characters of a part of a record's name: one less than file systems allow
 LINKED = 4096  # bytes; larger files are linked instead of copied, the sound is the same in all tracks
 
 ADDED = '''"""How often something begins."""
@@ -120,10 +118,8 @@ def clone(copy: Path, seed: Path, folder: Path, tracks: int) -> tuple[Path, Path
     """Give `tracks` clones of the seed in `folder`; return library and results."""
     library, results = folder / "library", folder / "results"
     source = seed / "library" / f"{SEED}.wav"
-    records_folder = _folder(seed / "results")
-    files = [path for path in (seed / "results").rglob("*") if path.is_file() and records_folder not in path.parents]
+    files = [path for path in (seed / "results").rglob("*") if path.is_file()]
     made = [path for path in files if SEED in path.relative_to(seed).parts]  # all but what belongs to no track
-    records = dict(_records(records_folder))
     for index in range(tracks):
         track = f"Artist {index // 50:03}/Track {index:05}"
         (library / track).parent.mkdir(parents=True, exist_ok=True)
@@ -131,39 +127,18 @@ def clone(copy: Path, seed: Path, folder: Path, tracks: int) -> tuple[Path, Path
         for path in made:
             target = Path(_renamed(str(path), seed, folder, track))
             target.parent.mkdir(parents=True, exist_ok=True)
-            (os.link if path.stat().st_size > LINKED else shutil.copy2)(path, target)
-        for output, record in records.items():
-            target = _record_path(_folder(results), _renamed(output, seed, folder, track))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(_renamed(record, seed, folder, track))
+            if path.name == records.NAME:
+                target.write_text(_renamed(path.read_text(), seed, folder, track))
+            else:
+                (os.link if path.stat().st_size > LINKED else shutil.copy2)(path, target)
     return library, results
 
 
 def _renamed(text: str, seed: Path, folder: Path, track: str) -> str:
     """Replace, in a path or in a record with paths, the seed by one of its clones."""
     text = text.replace(f"{SEED}/{SEED}.", f"{track}/{track.rpartition('/')[2]}.")
-    text = re.sub(rf"(?:^|(?<=[/ ])){SEED}(?=[/.])", track, text)
+    text = re.sub(rf'(?:^|(?<=[/ "])){SEED}(?=[/.])', track, text)
     return text.replace(f"{seed}/", f"{folder}/")
-
-
-def _folder(results: Path) -> Path:
-    """Return where the records of results lie."""
-    return Path(layout.own(str(results), layout.RECORDS))
-
-
-def _records(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield what Snakemake remembers of the seed: output file below the results, record (JSON)."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            encoded = "".join(part.removeprefix("@") for part in path.relative_to(folder).parts)
-            yield base64.urlsafe_b64decode(encoded).decode(), path.read_text()
-
-
-def _record_path(folder: Path, output: str) -> Path:
-    """Return where Snakemake keeps its record of an output: its name in base 64, in parts where it is long."""
-    encoded = base64.urlsafe_b64encode(output.encode()).decode()
-    parts = [encoded[begin : begin + LONGEST] for begin in range(0, len(encoded), LONGEST)]
-    return folder.joinpath(*(f"@{part}" for part in parts[:-1]), parts[-1])
 
 
 def snakemake(copy: Path, library: Path, results: Path, *options: str) -> Cost:

@@ -53,7 +53,7 @@ class LogHandler(LogHandlerBase):
         self.last = "info"  # the rule that completes a track
         self.stages: dict[str, list[int]] = {}  # stage → jobs done, failed, all
         self.pending: dict[str, int] = {}  # in a dry run: track → jobs
-        self.stopping = False
+        self.stopping = self.closed = False
         # Of several batches: what those before have done counts, and a share of all.
         self.batch = batches.batch()
         self.began = self.batch.began if self.batch else time.time()
@@ -256,13 +256,16 @@ class LogHandler(LogHandlerBase):
         """Say which tracks a dry run found work for; leave to the next batch what is done in this one."""
         with self.lock:
             self._end()
+        if self.batch and self.common_settings.dryrun and not self.closed:
+            self.note(pending=tuple(sorted(self.pending)))
+        self.closed = True  # Snakemake closes twice
         if self.pending:
             count = self.wording.count
             tracks = [f"  {track}: {count(jobs, 'job')}" for track, jobs in sorted(self.pending.items())]
             more = [f"  and {len(tracks) - SHOWN} more"] if len(tracks) > SHOWN else []
             title = f"mirflow: {count(len(tracks), 'track')} with pending work"
             self._say("\n".join([title, *tracks[:SHOWN], *more]))
-            self.pending.clear()  # Snakemake closes twice
+            self.pending.clear()
         if self.batch and self.total:
             self.note(jobs=self.batch.jobs + self.done, failed=self.batch.failed + self.failed)
         super().close()

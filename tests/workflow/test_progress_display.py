@@ -253,7 +253,7 @@ def test_tracks_that_wait_for_a_model_are_not_complete_whatever_was_made_before(
     progress.start(results, library, merging=["a", "b"])
     os.utime(Path(results, ".mirflow/merged/b/done"))  # b did not need it
     assert progress.unmade(results) == ["a"]
-    said = progress.summary(results, library, broken=True, waiting=progress.unmade(results)).splitlines()
+    said = progress.summary(results, library, progress.Run(broken=True, waiting=progress.unmade(results))).splitlines()
     assert said[0].startswith("mirflow: 2 of 3 tracks complete, 0 failed, 1 unfinished, 1 model file missing;")
     assert said[1:3] == [
         "  failed      model net.pb: HTTP 404",

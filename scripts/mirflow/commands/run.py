@@ -1,9 +1,12 @@
-"""Make everything of a library: run Snakemake and show its progress; of large libraries a batch of tracks at a time."""
+"""Make everything of a library, or a share of it: run Snakemake and show its progress.
+
+Of large libraries it makes a batch of tracks at a time.
+"""
 
 import argparse
 import os
 
-from mirflow.workflow import launch
+from mirflow.workflow import launch, shares
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +18,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--batch", type=int, default=launch.BATCH_TRACKS, help="tracks in a batch (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--share",
+        default=str(shares.WHOLE),
+        help="i/N: only the i-th of N shares of the tracks, beside runs of the others on the same results;"
+        " auto: the place of this job in SLURM's array",
+    )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="ask Snakemake about every track, also about those that are provably complete",
     )
     parser.add_argument("snakemake", nargs="*", help="after --: further arguments of Snakemake")
 
@@ -28,5 +42,7 @@ def _jobs(text: str) -> str:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run, and exit with the status: 0 when all is made."""
-    command = launch.command(arguments.library, arguments.results, arguments.jobs, arguments.snakemake)
-    raise SystemExit(launch.run(command, arguments.library, arguments.results, arguments.batch))
+    share = shares.share(arguments.share)
+    command = launch.command(arguments.library, arguments.results, arguments.jobs, arguments.snakemake, share)
+    options = None if arguments.all else arguments.snakemake
+    raise SystemExit(launch.run(command, arguments.library, arguments.results, arguments.batch, share, options))

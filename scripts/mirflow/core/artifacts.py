@@ -7,7 +7,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,32 +70,41 @@ def _not_written(path: Path, error: OSError) -> MirflowError:
     return MirflowError(f"{path}: cannot be written ({error.strerror or error})")
 
 
-def _folders(root: str | os.PathLike) -> Iterator[tuple[str, list[str]]]:
+Ours = Callable[[str], bool]  # whether a folder, as its path below the results, may be looked after
+
+
+def _folders(root: str | os.PathLike, ours: Ours | None = None) -> Iterator[tuple[str, list[str]]]:
     """Yield the directories below `root` with the names of their files; Snakemake's records are none of our files."""
     for folder, folders, names in os.walk(root):
         if os.path.basename(folder) == OWN_FOLDER:
             folders[:] = [name for name in folders if name != RECORDS]
-        yield folder, names
+        if ours is None or ours(os.path.relpath(folder, root)):
+            yield folder, names
 
 
-def remove_unfinished(root: str | os.PathLike) -> int:
-    """Remove the temporary files that killed processes have left below `root`. Return their number."""
+def remove_unfinished(root: str | os.PathLike, ours: Ours | None = None) -> int:
+    """Remove the temporary files that killed processes have left below `root`. Return their number.
+
+    Parameters
+    ----------
+    ours : says of each folder whether it is to be looked at; without it all are
+    """
     unfinished = [
-        Path(folder, name) for folder, names in _folders(root) for name in names if name.startswith(TEMPORARY)
+        Path(folder, name) for folder, names in _folders(root, ours) for name in names if name.startswith(TEMPORARY)
     ]
     for path in unfinished:
         path.unlink(missing_ok=True)
     return len(unfinished)
 
 
-def clamp_future_times(root: str | os.PathLike) -> int:
+def clamp_future_times(root: str | os.PathLike, ours: Ours | None = None) -> int:
     """Set modification times below `root` that lie in the future to the current time. Return the number of files.
 
     Such files were written while the clock was wrong. Everything made from them would be older than they are, and
     therefore out of date, until the clock has reached those times.
     """
     now, clamped = time.time(), 0
-    for folder, names in _folders(root):
+    for folder, names in _folders(root, ours):
         for name in names:
             path = os.path.join(folder, name)
             if os.lstat(path).st_mtime > now:

@@ -17,7 +17,10 @@ GRIDS = {"beats": "BEATS_GRID", "downbeats": "DOWNBEATS", "onsets": "ONSETS"}  #
 EMBEDDING = "labels/"  # an input of a feature that begins so is the output of that network
 INPUTS = ("full_mix", *STEMS, *GRIDS)  # what a feature may ask for by name; any embedding as well
 
-RECORDS = "records"  # in the folder below: what Snakemake records of the artifacts
+# Folders in that of a track, for what it has several of. (A track in the folder of another one may be called so.)
+TRACK_FOLDERS = ("features", "labels", "texts", "rhythm", "crops")
+
+RECORDS = "records"  # in the folder below: what Snakemake recorded of each artifact, before each track had one file
 OWN_FOLDER = ".mirflow"  # below the results: what belongs to no track; it marks a directory as the results of a run
 
 HASH_DIGITS = 8  # of a name that was too long

@@ -19,7 +19,7 @@ class Batch:
 
     Attributes
     ----------
-    first, last : track ids, inclusive. Not numbers: they would shift when the library grows while batches are made
+    chosen : ids of its tracks
     before, size, tracks : number of tracks in the batches before, in this one, in all
     began : s since the epoch
     started : whether this batch had something to do, and began with it
@@ -28,10 +28,10 @@ class Batch:
     idle : tracks in batches that had nothing to do
     jobs, failed : jobs done and failed, in the batches before
     waiting : tracks of this batch and those before that were to be merged, and are not
+    pending : in a dry run, tracks with pending work; None before that is known
     """
 
-    first: str
-    last: str
+    chosen: tuple[str, ...]
     before: int
     size: int
     tracks: int
@@ -43,10 +43,12 @@ class Batch:
     jobs: int = 0
     failed: int = 0
     waiting: tuple[str, ...] = ()
+    pending: tuple[str, ...] | None = None
 
     def of(self, tracks: Collection[str]) -> list[str]:
         """Return those of `tracks` that belong to this batch."""
-        return [track for track in tracks if self.first <= track <= self.last]
+        chosen = set(self.chosen)
+        return [track for track in tracks if track in chosen]
 
     def save(self, path: str | os.PathLike) -> None:
         """Write it to a file."""
@@ -66,4 +68,5 @@ def batch() -> Batch | None:
 
 def read_batch(path: str | os.PathLike) -> Batch:
     """Read what `Batch.save` wrote."""
-    return Batch(**artifacts.read_json(path))
+    content = artifacts.read_json(path)
+    return Batch(**{name: tuple(value) if isinstance(value, list) else value for name, value in content.items()})

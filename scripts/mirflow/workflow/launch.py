@@ -16,23 +16,26 @@ from itertools import pairwise
 from pathlib import Path
 
 from mirflow.core.errors import MirflowError
-from mirflow.core.layout import OWN_FOLDER
 from mirflow.library.scan import Library, scan
-from mirflow.workflow import batches, progress, settings
+from mirflow.workflow import batches, completeness, progress, settings, shares
 from mirflow.workflow.batches import BATCH, Batch
+from mirflow.workflow.completeness import Ledger
+from mirflow.workflow.shares import WHOLE, Share
 
 BATCH_TRACKS = 1000
+AT_ONCE = 100  # of so few tracks Snakemake soon knows what to do
 NOTHING = "Nothing to be done (all requested files are present and up to date)."
 
 
-def command(library: str, results: str, jobs: str, further: list[str]) -> list[str]:
-    """Return the call of Snakemake that makes everything.
+def command(library: str, results: str, jobs: str, further: list[str], share: Share = WHOLE) -> list[str]:
+    """Return the call of Snakemake that makes everything of a share.
 
     Parameters
     ----------
     further : options of Snakemake; settings among them (``--config skip=[chroma]``) are kept
     """
-    config = [f"{name}={_text(value)}" for name, value in (("library", library), ("results", results))]
+    settings = {"library": library, "results": results} | ({} if share.is_whole else {"share": str(share)})
+    config = [f"{name}={_text(value)}" for name, value in settings.items()]
     place = next((i for i, option in enumerate(further) if option in ("--config", "-C")), None)
     if place is None:
         further = [*further, "--config", *config]
@@ -46,48 +49,82 @@ def _text(value: str) -> str:
     return f" {json.dumps(value)} "
 
 
-def run(snakemake: list[str], library: str, results: str, size: int) -> int:
-    """Make a library in batches of at most `size` tracks; return the exit status.
+def run(
+    snakemake: list[str],
+    library: str,
+    results: str,
+    size: int,
+    share: Share = WHOLE,
+    options: list[str] | None = None,
+) -> int:
+    """Make a library, or a share of it, in batches of at most `size` tracks; return the exit status.
 
     A batch in which a track fails does not keep the others from being made. The status is then not 0, nor is it after
     an interrupt, which ends the run.
 
+    Parameters
+    ----------
+    snakemake : the call of Snakemake
+    options : those of them that are the user's; with these, Snakemake is not asked about tracks that are provably
+        complete (see `mirflow.workflow.completeness`). None: it is asked about all
+
     Raises
     ------
-    MirflowError : there is no library, or the results cannot be written
+    MirflowError : there is no library
     """
     if size < 1:
         raise MirflowError(f"--batch: at least one track is needed, got {size}")
     check_working_directory()
     results = settings.directory(results)
     found = scan(settings.path(library), exclude=results)
-    tracks = list(found.tracks)
-    if len(tracks) <= size:
+    tracks = share.of(found.tracks)
+    if share.is_whole and len(tracks) <= min(size, AT_ONCE):
         os.execv(snakemake[0], snakemake)
-    count = -(-len(tracks) // size)
+    ledger = None
+    if options is not None and completeness.can_be_told(options):
+        ledger = Ledger(results, found, share, completeness.state_of_all(options))
+        tracks = ledger.pending(tracks)
+    count = max(1, -(-len(tracks) // size))
     edges = [len(tracks) * index // count for index in range(count + 1)]  # batches of one size, but for one track
     stopped: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: stopped.append(number))
 
-    state, failed = Batch("", "", 0, 0, len(tracks), began=time.time()), False
-    file = Path(results, OWN_FOLDER, "batch.json")
-    try:
-        for begin, end in pairwise(edges):
-            here = {"first": tracks[begin], "last": tracks[end - 1], "before": begin, "size": end - begin}
-            replace(state, **here, started=False).save(file)
+    state, failed = Batch((), 0, 0, len(tracks), began=time.time()), False
+    with tempfile.TemporaryDirectory(prefix="mirflow-") as folder:
+        file = Path(folder, "batch.json")
+        for begin, end in pairwise(edges) if tracks else ():
+            chosen = tuple(tracks[begin:end])
+            before = ledger.states(chosen) if ledger else {}
+            replace(state, chosen=chosen, before=begin, size=end - begin, started=False, pending=None).save(file)
             status = _wait(subprocess.Popen(snakemake, env=os.environ | {BATCH: str(file)}), stopped)
             state = batches.read_batch(file)
             failed = failed or status != 0
             if stopped or (status and not state.started):  # what ended this batch before its start ends all
                 break
             state.idle += 0 if state.started else end - begin
-    except OSError as error:
-        raise MirflowError(f"{results}: cannot be written ({error.strerror or error})") from error
-    finally:
-        file.unlink(missing_ok=True)
-    _report(results, found, state, broken=failed)
+            if ledger:
+                pending = state.pending if state.pending is not None or status else ()
+                if state.started:
+                    before, pending = ledger.states(chosen), _pending(snakemake, file)
+                if pending is not None:
+                    ledger.note({track: before[track] for track in before if track not in pending})
+    over = state.started or state.idle == len(tracks)
+    if over and not stopped and not share.is_whole:
+        shares.note(results, share, state.began, time.time(), state.skip, state.crops)
+    _report(results, found, state, broken=failed, share=share)
     return 128 + stopped[0] if stopped else int(failed)
+
+
+def _pending(snakemake: list[str], file: Path) -> tuple[str, ...] | None:
+    """Return which tracks of a batch Snakemake would still do something for, None if it does not say."""
+    state = batches.read_batch(file)
+    asked = file.with_name("asked.json")
+    replace(state, started=False, pending=None).save(asked)
+    command = [*snakemake, "-n"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    done = subprocess.run(command, env=os.environ | {BATCH: str(asked)}, **quiet)
+    return batches.read_batch(asked).pending if done.returncode == 0 else None
 
 
 def check_working_directory() -> None:
@@ -123,9 +160,10 @@ def _wait(process: subprocess.Popen, stopped: list[int]) -> int:
     return process.returncode
 
 
-def _report(results: str, library: Library, state: Batch, broken: bool) -> None:
+def _report(results: str, library: Library, state: Batch, broken: bool, share: Share) -> None:
     """Print the summary of all batches."""
-    if state.idle == len(library.tracks):
+    if state.idle == state.tracks:
         print(NOTHING, file=sys.stderr)
     elif state.idle or state.started or not broken:
-        progress.tell(progress.summary(results, library, state.skip, broken, state.began, state.crops, state.waiting))
+        run = progress.Run(state.skip, state.crops, share, state.began, None, state.waiting, broken)
+        progress.tell(progress.end(results, library, run))

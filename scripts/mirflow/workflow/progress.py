@@ -2,24 +2,35 @@
 
 import contextlib
 import csv
-import fcntl
 import io
+import json
 import os
+import re
 import sys
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mirflow.core import artifacts
 from mirflow.core.errors import ERROR, MirflowError
-from mirflow.core.layout import OWN_FOLDER, crops_stamp, log_folder, merge_stamp, own, track_files
-from mirflow.library.scan import Library
+from mirflow.core.layout import (
+    OWN_FOLDER,
+    benchmark_folder,
+    crops_stamp,
+    log_folder,
+    merge_stamp,
+    own,
+    track_files,
+)
+from mirflow.library.scan import Library, Skipped
 from mirflow.models import catalogue
-from mirflow.workflow import batches
+from mirflow.workflow import batches, shares
+from mirflow.workflow.shares import WHOLE, Share
 from mirflow.workflow.wording import clock, count, printable
 
+BENCHMARKS = "all.jsonl"  # what all jobs of a track took
 SHOWN = 20  # failures in the summary; all of them stand in failed.tsv
 _started: dict[str, float] = {}
 _merging: dict[str, dict[str, int]] = {}  # results → track that is to be merged → when it was merged before (ns)
@@ -35,46 +46,102 @@ class Failure:
     reason: str
 
 
-def start(results: str, library: Library, merging: Iterable[str] = ()) -> None:
+@dataclass(frozen=True)
+class Run:
+    """What a run was asked for, and how it went.
+
+    Attributes
+    ----------
+    skip : features that it was not asked for: their failures in earlier runs do not count
+    crops : whether it was asked for crops: then a track is complete when they are
+    share : which tracks it was asked for
+    began, ended : s since the epoch; None: when `start` was called, and now
+    waiting : tracks that are not complete, whatever an earlier run has made of them (see `unmade`)
+    broken : whether it failed. Then unfinished tracks are named; after others these were not asked for
+    """
+
+    skip: Collection[str] = ()
+    crops: bool = False
+    share: Share = WHOLE
+    began: float | None = None
+    ended: float | None = None
+    waiting: Collection[str] = ()
+    broken: bool = False
+
+
+PLAIN = Run()
+
+
+def start(results: str, library: Library, share: Share = WHOLE, merging: Iterable[str] = ()) -> None:
     """Begin a run: lock the results, remove what a killed run left, write down which files are tracks.
 
     `merging` are the tracks of which this run is to merge the ``.INFO``.
 
-    Of several batches the first that has something to do clears away: it looks at every file of all tracks.
+    Of several batches the first that has something to do clears away: it looks at every file of all its tracks.
 
     Raises
     ------
-    MirflowError : when another run is at work on the same results, or they cannot be written
+    MirflowError : when another run is at work on the same tracks, or the results cannot be written
     """
+    here = batches.batch()
     _started[results] = time.time()
     try:
-        lock_results(results)
-        here = batches.batch()
+        shares.lock(results, share)
+        if not share.is_whole:
+            shares.note(results, share, began=here.began if here else time.time())
         if here is None or here.idle == here.before:
-            artifacts.remove_unfinished(results)
-            artifacts.clamp_future_times(results)
+            ours = folders_of(library, share)
+            artifacts.remove_unfinished(results, ours)
+            artifacts.clamp_future_times(results, ours)
         _write_library(results, library)
         _merging[results] = {track: _merged_at(results, track) for track in merging}
     except OSError as error:
         raise MirflowError(f"{results}: cannot be written ({error.strerror or error})") from error
 
 
-def lock_results(results: str) -> None:
-    """Lock the results until this process ends. The kernel releases the lock, even after a kill -9."""
-    lock = Path(results, OWN_FOLDER, "lock")
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    held = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(held)
-        raise MirflowError(f"{results}: another run is at work on these results; wait for its end") from error
+def folders_of(library: Library, share: Share) -> Callable[[str], bool] | None:
+    """Return what says whether a folder below the results belongs to a track of a share; of the whole library, None.
+
+    Other shares are at work on the other folders. Tracks may lie in the folders of tracks.
+    """
+    if share.is_whole:
+        return None
+    owned = re.compile(rf"{re.escape(OWN_FOLDER)}/(logs|benchmarks|merged|cropped)/")
+
+    def ours(folder: str) -> bool:
+        track = owned.sub("", folder, count=1)
+        while track and track not in library.tracks:
+            track = track.rpartition("/")[0]
+        return bool(track) and share.has(track)
+
+    return ours
 
 
 def _write_library(results: str, library: Library) -> None:
     rows = [(track, str(path), "track", "") for track, path in library.tracks.items()]
     rows += [("", str(skipped.path), "skipped", skipped.reason) for skipped in library.skipped]
     write_table(Path(results, OWN_FOLDER, "library.tsv"), ("track", "source", "status", "reason"), rows)
+
+
+def read_library(results: str) -> Library:
+    """Return the tracks and other files that the last run has found.
+
+    Raises
+    ------
+    MirflowError : there was no run
+    """
+    table = Path(results, OWN_FOLDER, "library.tsv")
+    found = Library(table)
+    try:
+        with open(table, newline="", encoding="utf-8", errors="surrogateescape") as file:
+            for row in csv.DictReader(file, delimiter="\t"):
+                if row["status"] == "track":
+                    found.tracks[row["track"]] = Path(row["source"])
+                else:
+                    found.skipped.append(Skipped(Path(row["source"]), row["reason"]))
+    except OSError as error:
+        raise MirflowError(f"{table}: cannot be read ({error.strerror}): no results of a run") from error
+    return found
 
 
 def write_table(path: Path, header: tuple[str, ...], rows: list[tuple]) -> None:
@@ -150,54 +217,80 @@ def unmade(results: str) -> list[str]:
     return [track for track, before in _merging.get(results, {}).items() if _merged_at(results, track) == before]
 
 
-def summary(
-    results: str,
-    library: Library,
-    skip: Collection[str] = (),
-    broken: bool = False,
-    began: float | None = None,
-    crops: bool = False,
-    waiting: Collection[str] = (),
-) -> str:
-    """Say what is done, what failed and why, how long it took and where the results are.
-
-    Tracks of `waiting` (see `unmade`) are not complete, whatever an earlier run has made of them. `broken` runs also
-    say which tracks are unfinished without a reason; after others these were not asked for. A run `began` (s since the
-    epoch) when `start` was called, if nobody says otherwise. With `crops` a track is complete when its crops are. What
-    commands that were killed have left on the way is cleared away.
-    """
+def end(results: str, library: Library, run: Run = PLAIN) -> str:
+    """End a run: clear away what commands that were killed have left on the way, and return its summary."""
     with contextlib.suppress(OSError):
-        artifacts.remove_unfinished(results)
-    failed = failures(results, library.tracks, skip)
-    bad = {failure.track for failure in failed}
-    waiting = set(waiting)
-    missing = [t for t in library.tracks if t not in bad and (t in waiting or not is_merged(results, t, crops))]
+        artifacts.remove_unfinished(results, folders_of(library, run.share))
+        tidy(results, run.share.of(library.tracks))
+    return summary(results, library, run)
+
+
+def tidy(results: str, tracks: Collection[str]) -> None:
+    """Leave few files: of the logs those that say something, and of what the jobs of a track took, one table."""
+    for track in tracks:
+        for log in _files(log_folder(results, track), ".log"):
+            if not log.stat().st_size:
+                log.unlink()
+        with contextlib.suppress(OSError):
+            os.rmdir(log_folder(results, track))  # if nothing is left in it
+        folder = benchmark_folder(results, track)
+        table = Path(folder, BENCHMARKS)
+        if news := [path for path in _files(folder, ".jsonl") if path.name != table.name]:
+            rows = {row["step"]: row for row in _rows(table)}
+            rows |= {path.stem: {"step": path.stem, **row} for path in news for row in _rows(path)}
+            artifacts.write_bytes(table, "".join(f"{json.dumps(row)}\n" for row in rows.values()).encode())
+            for path in news:
+                path.unlink()
+
+
+def _rows(table: Path) -> Iterator[dict]:
+    """Yield the objects of a file of JSON lines; half a line, which a killed run may have left, says nothing."""
+    for line in table.read_text().splitlines() if table.exists() else []:
+        with contextlib.suppress(ValueError):
+            yield json.loads(line)
+
+
+def _files(folder: str, suffix: str) -> list[Path]:
+    """Return the files of a folder that may not be there, sorted."""
+    try:
+        return sorted(Path(entry) for entry in os.scandir(folder) if entry.name.endswith(suffix) and entry.is_file())
+    except FileNotFoundError:
+        return []
+
+
+def summary(results: str, library: Library, run: Run = PLAIN) -> str:
+    """Say what is done, what failed and why, how long it took and where the results are; of a share, of its tracks."""
+    tracks = run.share.of(library.tracks)
+    failed = failures(results, tracks, run.skip)
+    bad, waiting = {failure.track for failure in failed}, set(run.waiting)
+    missing = [t for t in tracks if t not in bad and (t in waiting or not is_merged(results, t, run.crops))]
     no_model = model_failures(results)
     unfinished = {*bad, *missing}
-    complete = [track for track in library.tracks if track not in unfinished]
-    began = began or _started.get(results, time.time())
-    elapsed = time.time() - began
+    complete = [track for track in tracks if track not in unfinished]
+    began = run.began or _started.get(results, time.time())
+    elapsed = (run.ended or time.time()) - began
     records = [Path(track_files(results, track).source_record) for track in complete]
     whole = [record for record in records if record.stat().st_mtime >= began]  # of tracks made from scratch in this run
     seconds = sum(artifacts.read_json(record)["duration"] for record in whole)
 
     lines = [
-        f"{len(complete)} of {count(len(library.tracks), 'track')} complete, {len(bad)} failed"
+        ("" if run.share.is_whole else f"share {run.share}: ")
+        + f"{len(complete)} of {count(len(tracks), 'track')} complete, {len(bad)} failed"
         + (f", {len(missing)} unfinished" if missing else "")
         + (f", {count(len(no_model), 'model file')} missing" if no_model else "")
         + f"; this run took {clock(elapsed)}"
         + (f" ({seconds / elapsed:.1f} x realtime)" if seconds and elapsed > 1 else "")
     ]
-    if crops:
+    if run.crops:
         lines.append(f"  crops       {_crops(results, complete)}")
     lines += [f"  failed      {failure.step}: {failure.reason}" for failure in no_model]
     lines += [f"  failed      {failure.track}: {failure.step}: {failure.reason}" for failure in failed[:SHOWN]]
-    begun = [track for track in missing if broken and Path(log_folder(results, track)).is_dir()]
+    begun = [track for track in missing if run.broken and Path(log_folder(results, track)).is_dir()]
     if no_model and begun:
         lines.append(f"  unfinished  {count(len(begun), 'track')}; what needs these files is made by the next run")
         begun = []
     lines += [f"  unfinished  {track}: no message; see {log_folder(results, track)}/" for track in begun[:SHOWN]]
-    table = Path(results, OWN_FOLDER, "failed.tsv")
+    table = Path(run.share.own(results, "failed.tsv"))
     if failed:
         write_table(table, ("track", "step", "reason"), [(f.track, f.step, f.reason) for f in failed])
         lines.append(f"  {'all ' if len(failed) > SHOWN else ''}failures in {table}; the next run tries them again")

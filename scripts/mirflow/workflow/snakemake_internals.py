@@ -29,12 +29,12 @@ from snakemake.logging import logger
 from snakemake.output_index import OutputIndex
 from snakemake.persistence import NO_PARAMS_CHANGE, FileBackupMixin, ParamsChange, PersistenceBase
 from snakemake.persistence.file import FilePersistence
-from snakemake.rules import Rule
 from snakemake.scheduling.job_scheduler import JobScheduler
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
-from mirflow.core import artifacts, identity, layout
+from mirflow.core import identity, layout
 from mirflow.models import download
+from mirflow.workflow.records import Records
 
 KNOWN_VERSION = "9.27.1"
 
@@ -69,7 +69,6 @@ def apply(results: str, models: str, conda: bool) -> None:
     take_any_name()
     decide_by_meaning()
     keep_records(results, models)
-    group_features()
     if snakemake.__version__ == KNOWN_VERSION:
         plan_faster(conda)
         schedule_faster()
@@ -178,57 +177,52 @@ def keep_records(results: str, models: str) -> None:
     ``results=/data/out``, a new version or setting would make nothing again, without a word. Records that are still in
     ``.snakemake`` are read as well. An option would be ``--metadata-directory``, with paths relative to it.
     """
+    records, prefix = Records(results), f"{results}/"
     folder = layout.own(results, layout.RECORDS)
-    prefix = f"{results}/"
-    record_path = replace(FilePersistence, "_record_path", None)
+    record_path = FilePersistence._record_path
     read = replace(FilePersistence, "_io_read", None)
+    write = replace(FilePersistence, "_io_write", None)
     delete = replace(FilePersistence, "_io_delete", None)
 
     def is_kept(persistence: FilePersistence, subject: str, output: str) -> bool:
         return subject == persistence._metadata_path and output.startswith(prefix)
 
-    def kept_path(persistence: FilePersistence, subject: str, output: str) -> str:
-        if not is_kept(persistence, subject, output):
-            return record_path(persistence, subject, output)
-        persistence._fetch_max_len(subject)  # of a folder that exists
-        return record_path(persistence, folder, output.removeprefix(prefix))
+    def earlier_paths(persistence: FilePersistence, output: str) -> Iterator[str]:
+        """Yield where the record of an artifact lay in earlier versions: in the results, in the working directory."""
+        for where, name in ((folder, output.removeprefix(prefix)), (persistence._metadata_path, output)):
+            if has_any(where):
+                persistence._fetch_max_len(where)  # of a folder that exists
+                yield record_path(persistence, where, name)
 
     @functools.cache
-    def has_earlier(metadata: str) -> bool:
-        return any(os.scandir(metadata))
+    def has_any(folder: str) -> bool:
+        with contextlib.suppress(OSError):
+            return any(os.scandir(folder))
+        return False
 
     def read_kept(persistence: FilePersistence, subject: str, output: str) -> dict:
-        found = read(persistence, subject, output)
-        if not found and is_kept(persistence, subject, output) and has_earlier(subject):
-            with contextlib.suppress(OSError, ValueError), open(record_path(persistence, subject, output)) as earlier:
+        if not is_kept(persistence, subject, output):
+            return read(persistence, subject, output)
+        if found := records.read(output.removeprefix(prefix)):
+            return found
+        for path in earlier_paths(persistence, output):
+            with contextlib.suppress(OSError, ValueError), open(path) as earlier:
                 return json.load(earlier)
-        return found
-
-    def delete_kept(persistence: FilePersistence, subject: str, output: str) -> bool:
-        if is_kept(persistence, subject, output):
-            Path(record_path(persistence, subject, output)).unlink(missing_ok=True)
-        return delete(persistence, subject, output)
-
-    write = replace(FilePersistence, "_io_write", None)
+        return {}
 
     def write_kept(persistence: FilePersistence, subject: str, content: dict, output: str, **mode: int) -> None:
-        """Write a record whole or not at all: on a full disk, half of one would be an artifact without a record."""
         if not is_kept(persistence, subject, output):
             return write(persistence, subject, content, output, **mode)
-        path = kept_path(persistence, subject, output)
-        new = f"{os.path.dirname(path)}/{artifacts.TEMPORARY}{os.getpid()}"
-        try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(new, "w") as file:
-                json.dump(content, file)
-            os.replace(new, path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                os.unlink(new)
-            raise OSError(error.errno, f"{path}: cannot be written ({error.strerror})") from error
+        records.write(output.removeprefix(prefix), content)
 
-    FilePersistence._record_path, FilePersistence._io_read = kept_path, read_kept
-    FilePersistence._io_write, FilePersistence._io_delete = write_kept, delete_kept
+    def delete_kept(persistence: FilePersistence, subject: str, output: str) -> bool:
+        if not is_kept(persistence, subject, output):
+            return delete(persistence, subject, output)
+        for path in earlier_paths(persistence, output):
+            Path(path).unlink(missing_ok=True)
+        return records.delete(output.removeprefix(prefix))
+
+    FilePersistence._io_read, FilePersistence._io_write, FilePersistence._io_delete = read_kept, write_kept, delete_kept
 
     def portable(paths: Iterable[str]) -> list[str]:
         for where, name in ((prefix, "<results>/"), (f"{models}/", "<models>/")):
@@ -243,27 +237,6 @@ def keep_records(results: str, models: str) -> None:
         return recorded is not None and portable(recorded) != persistence._input(job)
 
     replace(PersistenceBase, "_input_changed", input_changed)
-
-
-def group_features() -> None:
-    """Let ``groups: [features=<group>]`` of a profile count for all rules of features that it does not name.
-
-    Snakemake wants a line for each rule, so that a new feature would need an edit of the profile. (A group in the rules
-    themselves would show in every dry run.) An option would be patterns in ``--groups``.
-    """
-    every = Rule.group
-
-    def group(rule: Rule) -> str | None:
-        settings = rule.workflow.group_settings
-        if settings is not None and "features" not in settings.overwrite_groups:
-            Rule.group = every  # it is asked for very often
-            return every.fget(rule)
-        own = every.fget(rule)
-        if own is None and rule.name.startswith("feature_") and rule.workflow.non_local_exec_or_dryrun:
-            return settings.overwrite_groups["features"]
-        return own
-
-    replace(Rule, "group", property(group, every.fset))
 
 
 def unchanged_where_meant(name: str) -> None:

@@ -1,0 +1,139 @@
+"""Scripts for the schedulers of clusters: an array of jobs, each of which makes one share of a library.
+
+One step of one track is a second of work: too little to be scheduled by a cluster. A share is one plain run, which
+starts one Snakemake, keeps its workers and loads each model once.
+"""
+
+import math
+import os
+import re
+import shlex
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mirflow.core import layout
+from mirflow.core.errors import MirflowError
+from mirflow.workflow.shares import FOLDER
+
+OVERHEAD = 1500  # MB of a share beside its steps: Snakemake, and a worker that has imported everything
+STEP = 2500  # MB that most steps need at most for a track of ten minutes
+COST = 15.0  # CPU s that a minute of audio costs with the default settings; see docs/performance.md
+SAFETY = 3  # a share may be slower than that by this factor: slower processors, slow disks
+LEAST_TIME = 10  # minutes of a share: its start, and tracks that are longer than others
+TAIL = 120  # s before its end that a share is told to stop
+
+
+@dataclass(frozen=True)
+class Array:
+    """What an array of jobs asks the scheduler for.
+
+    Attributes
+    ----------
+    shares : how many jobs the library is divided into
+    cpus : of each, and how many steps it makes at a time
+    memory : MB of each
+    minutes : until the scheduler ends a job
+    at_once : how many jobs may run at a time; 0 is all
+    gpus : of each, in the scheduler's words ("1", "h100:1"); "" is none
+    partition, account : "" where the cluster needs none
+    options : further options of sbatch
+    """
+
+    shares: int
+    cpus: int
+    memory: int
+    minutes: int
+    at_once: int = 0
+    gpus: str = ""
+    partition: str = ""
+    account: str = ""
+    options: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        for name in ("shares", "cpus", "memory", "minutes"):
+            if getattr(self, name) < 1:
+                raise MirflowError(f"--{name}: a number from 1 on is expected, got {getattr(self, name)}")
+        if self.memory <= OVERHEAD:
+            raise MirflowError(f"--memory: {OVERHEAD} MB are needed beside the steps, got {self.memory}")
+
+
+def memory(cpus: int) -> int:
+    """Return how much memory a job should ask for, in MB, for so many steps at a time."""
+    return OVERHEAD + cpus * STEP
+
+
+def minutes(audio: float, shares: int, cpus: int, cost: float = COST) -> int:
+    """Return how much time a job should ask for, in minutes.
+
+    Parameters
+    ----------
+    audio : minutes of the whole library
+    cost : CPU s of a minute of audio
+    """
+    return math.ceil(LEAST_TIME + SAFETY * audio / shares * cost / 60 / cpus)
+
+
+def script(array: Array, library: str, results: str, further: list[str]) -> str:
+    """Return the script of a job of the array, for sbatch; other schedulers ignore its #SBATCH lines.
+
+    Parameters
+    ----------
+    further : options of Snakemake
+    """
+    own = layout.own(os.path.abspath(results), FOLDER)
+    if "\n" in own:
+        raise MirflowError(f"results: {results!r} must not hold a line break")
+    lines = {
+        "job-name": "mirflow",
+        "array": f"1-{array.shares}" + (f"%{array.at_once}" if array.at_once else ""),
+        "ntasks": "1",
+        "cpus-per-task": str(array.cpus),
+        "mem": f"{array.memory}M",
+        "time": str(array.minutes),
+        # A job whose machine failed, or that made room for others, is put into the queue again and goes on.
+        "requeue": "",
+        "open-mode": "append",
+        "output": f"{own.replace('%', '%%')}/%a-of-{array.shares}.log",
+        # Told to stop, a share ends the steps at work, and the next one goes on from there.
+        "signal": f"B:TERM@{TAIL}",
+    }
+    optional = {"gpus": array.gpus, "partition": array.partition, "account": array.account}
+    lines |= {name: value for name, value in optional.items() if value}
+    options = [f"--{name}={value}" if value else f"--{name}" for name, value in lines.items()]
+    resources = [f"mem_mb={array.memory - OVERHEAD}", f"gpu={1 if array.gpus else 0}", "downloads=2"]
+    run = [sys.executable, "-m", "mirflow", "run", "--library", os.path.abspath(library)]
+    run += ["--results", os.path.abspath(results), "--jobs", str(array.cpus), "--share", "SHARE", "--"]
+    run += ["--resources", *resources, *further]
+    command = shlex.join(run).replace("SHARE", f'"$task/{array.shares}"', 1)
+    return "\n".join(
+        [
+            "#!/bin/sh",
+            *(f"#SBATCH {_quoted(option)}" for option in (*options, *array.options)),
+            "# One share of a library. By hand, or with any other scheduler: sh THIS_FILE <number of the share>",
+            'task="${1:-${SLURM_ARRAY_TASK_ID:-${PBS_ARRAY_INDEX:-${LSB_JOBINDEX:-${SGE_TASK_ID:-}}}}}"',
+            '[ -n "$task" ] || { echo "which share? sh $0 1" >&2; exit 2; }',
+            f"cd {shlex.quote(str(layout.PROJECT))} || exit",
+            "# In place of this shell, so that the signal to stop arrives.",
+            f"exec {command}",
+            "",
+        ]
+    )
+
+
+def _quoted(option: str) -> str:
+    """Quote an option as sbatch reads it: what is in quotes is one word, and a backslash protects a character."""
+    if re.fullmatch(r"[\w@%:/.,=+-]+", option, re.ASCII):
+        return option
+    return '"' + re.sub(r'(["\\])', r"\\\1", option) + '"'
+
+
+def ending(results: str) -> str:
+    """Return the command of the job that follows the array: the summary of all shares."""
+    run = [sys.executable, "-m", "mirflow", "summary", "--results", os.path.abspath(results)]
+    return f"cd {shlex.quote(str(layout.PROJECT))} && {shlex.join(run)}"
+
+
+def place(results: str, shares: int) -> Path:
+    """Return where the script of an array lies."""
+    return Path(layout.own(results, FOLDER, f"of-{shares}.sh"))

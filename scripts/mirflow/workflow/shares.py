@@ -1,0 +1,191 @@
+"""Shares of a library: its tracks divided among runs that work on the same results at once, on any machines.
+
+A share needs nothing of the other ones but a disk that all of them see. So any scheduler that starts a command several
+times will do, and so will hands.
+"""
+
+import fcntl
+import hashlib
+import os
+import re
+import socket
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mirflow.core import artifacts, layout
+from mirflow.core.errors import MirflowError
+
+FOLDER = "shares"  # in the folder of what belongs to no track
+ARRAY = "SLURM_ARRAY_TASK_"  # begin of the variables by which SLURM tells a job its place in an array
+
+
+@dataclass(frozen=True)
+class Share:
+    """One of `count` shares of a library; `index` counts from 1. There is one share that is the whole library.
+
+    The share of a track follows from its id alone, so a library that grows leaves every track where it was.
+    """
+
+    index: int = 1
+    count: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is the whole library."""
+        return self.count == 1
+
+    def has(self, track: str) -> bool:
+        """Whether the track with this id belongs to it."""
+        digest = hashlib.sha256(track.encode(errors="surrogateescape")).digest()
+        return int.from_bytes(digest[:8], "big") % self.count == self.index - 1
+
+    def of(self, tracks: Collection[str]) -> list[str]:
+        """Return those of `tracks` that belong to it."""
+        return [track for track in tracks if self.has(track)]
+
+    def own(self, results: str, *parts: str) -> str:
+        """Return a path in the folder of what belongs to this share and to no track."""
+        return layout.own(results, *(() if self.is_whole else (FOLDER, f"{self.index}-of-{self.count}")), *parts)
+
+
+WHOLE = Share()
+
+
+def share(text: str, environment: Mapping[str, str] = os.environ) -> Share:
+    """Read the setting `share`: ``i/N``, or ``auto``, the place of this job in SLURM's array.
+
+    Raises
+    ------
+    MirflowError : it is neither; or ``auto`` where no array is, or only a part of one, which cannot say what N is
+    """
+    if text == "auto":
+        return _of_array(environment)
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text, re.ASCII)
+    found = Share(*map(int, match.groups())) if match else None
+    if found is None or not 1 <= found.index <= found.count:
+        raise MirflowError(f"share: i/N is expected, with i from 1 to N, or auto; got {text!r}")
+    return found
+
+
+def _of_array(environment: Mapping[str, str]) -> Share:
+    try:
+        task, first, last, tasks = (int(environment[f"{ARRAY}{name}"]) for name in ("ID", "MIN", "MAX", "COUNT"))
+        step = int(environment.get(f"{ARRAY}STEP", 1))
+    except (KeyError, ValueError) as error:
+        raise MirflowError("share: auto needs a job array of SLURM; elsewhere say i/N") from error
+    if (last - first) // step + 1 != tasks:
+        raise MirflowError(
+            f"share: auto cannot tell how many shares there are from an array of {tasks} tasks from {first} to {last};"
+            " say i/N"
+        )
+    return Share((task - first) // step + 1, tasks)
+
+
+def lock(results: str, mine: Share) -> None:
+    """Lock the tracks of a share until this process ends. The kernel releases the locks, even after a kill -9.
+
+    A run of everything excludes all others; shares exclude runs of everything, other divisions of the library, which
+    would have some of their tracks, and themselves.
+
+    Raises
+    ------
+    MirflowError : somebody else is at work on these tracks
+    OSError : there is no permission or space to lock them
+    """
+    kind = fcntl.LOCK_EX if mine.is_whole else fcntl.LOCK_SH
+    if not _hold(Path(layout.own(results, "lock")), kind):
+        raise MirflowError(f"{results}: another run is at work on these results; wait for its end")
+    if mine.is_whole:
+        return
+    folder = Path(layout.own(results, FOLDER))
+    _hold(folder / f"of-{mine.count}.lock", fcntl.LOCK_SH, wait=True)  # others may be looking at it
+    for other in sorted(folder.glob("of-*.lock")):
+        if other.name != f"of-{mine.count}.lock" and not _is_free(other):
+            count = other.stem.removeprefix("of-")
+            raise MirflowError(f"{results}: shares of {count} are at work on these results; wait for their end")
+    if not _hold(Path(mine.own(results, "lock")), fcntl.LOCK_EX):
+        raise MirflowError(f"{results}: share {mine} is at work already; wait for its end")
+
+
+def _hold(path: Path, kind: int, wait: bool = False) -> bool:
+    """Take a lock until this process ends; return whether it could be had."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(held, kind | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        os.close(held)
+        return False
+    return True
+
+
+def _is_free(path: Path) -> bool:
+    """Whether nobody holds a lock."""
+    try:
+        with open(path, "r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return True
+    except BlockingIOError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is written down of the last run of a share.
+
+    Attributes
+    ----------
+    began, ended : s since the epoch; a run that was killed has no end
+    machine : where it ran
+    skip : steps that were not asked for, whose failures in earlier runs do not count
+    crops : whether crops were asked for
+    """
+
+    began: float
+    ended: float | None
+    machine: str
+    skip: tuple[str, ...] = ()
+    crops: bool = False
+
+
+def note(results: str, mine: Share, began: float, ended: float | None = None, skip: Collection[str] = ()) -> None:
+    """Write down that a share begins, or ends."""
+    record = Record(began, ended, socket.gethostname(), tuple(skip))
+    artifacts.write_bytes(mine.own(results, "share.json"), artifacts.json_bytes(asdict(record) | {"skip": list(skip)}))
+
+
+def last_division(results: str) -> tuple[int, dict[int, Record]]:
+    """Return into how many shares the library was divided last, and the records of those that have begun."""
+    newest, found = 0.0, {}
+    for path in Path(layout.own(results, FOLDER)).glob("*-of-*/share.json"):
+        index, _, count = path.parent.name.partition("-of-")
+        content = artifacts.read_json(path)
+        record = Record(**content | {"skip": tuple(content["skip"])})
+        found.setdefault(int(count), {})[int(index)] = record
+        newest = max(newest, record.began)
+    count = next((n for n, records in found.items() if newest in {r.began for r in records.values()}), 1)
+    return count, found.get(count, {})
+
+
+def states(results: str) -> dict[str, str]:
+    """Return share → what became of it, for all shares of the last division that have not ended."""
+    count, records = last_division(results)
+    found = {}
+    for index in range(1, count + 1) if count > 1 else ():
+        mine, record = Share(index, count), records.get(index)
+        if record is None:
+            found[str(mine)] = "not begun"
+        elif not _is_free(Path(mine.own(results, "lock"))):
+            found[str(mine)] = (
+                f"at work on {record.machine} since {time.strftime('%F %T', time.localtime(record.began))}"
+            )
+        elif not record.ended:
+            found[str(mine)] = f"broken off on {record.machine}; run it again"
+    return found
