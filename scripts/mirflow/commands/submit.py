@@ -4,12 +4,15 @@ import argparse
 import shutil
 import subprocess
 import sys
+from itertools import takewhile
+from pathlib import Path
 
 from mirflow.core import artifacts
 from mirflow.core.errors import MirflowError
 from mirflow.library import duration
 from mirflow.library.scan import scan
-from mirflow.workflow import cluster, launch, settings
+from mirflow.models import catalogue, download
+from mirflow.workflow import cluster, launch, needs, settings
 from mirflow.workflow.wording import count
 
 
@@ -54,6 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
     artifacts.write_bytes(script, cluster.script(array, arguments.library, results, arguments.snakemake).encode())
     print(f"{script}: {count(array.shares, 'share')} of {count(len(tracks), 'track')}, each with {array.cpus} CPUs,")
     print(f"  {array.memory} MB and {array.minutes} minutes")
+    _fetch_models(arguments.snakemake)
     if arguments.only_write:
         print(f"submit it with `sbatch {script}`, or run each share by hand: `sh {script} 1`")
         return
@@ -67,6 +71,23 @@ def run(arguments: argparse.Namespace) -> None:
         f"--output={log.replace('%', '%%')}", *same, "--wrap", cluster.ending(results),
     ).split(";")[0]  # fmt: skip
     print(f"submitted as job {job}; job {last} follows with the summary, in {log}")
+
+
+def _fetch_models(options: list[str]) -> None:
+    """Fetch the files of the models that the settings ask for: machines of clusters often have no connection.
+
+    Raises
+    ------
+    MirflowError : a file cannot be fetched
+    """
+    places = [place for place, option in enumerate(options) if option in ("--configfile", "--configfiles")]
+    named = [takewhile(lambda option: not option.startswith("-"), options[place + 1 :]) for place in places]
+    config = settings.merged([Path(file) for files in named for file in files])
+    catalogue.use(str(settings.path(str(config["models"]))))
+    settings.read(config)
+    settings.check(config)
+    for file in needs.files(needs.needs(config)):
+        download.fetch(file)
 
 
 def _sbatch(*arguments: str) -> str:
