@@ -93,6 +93,10 @@ class House:
         check(all(b'"theirs"' in text for text in infos), "keys of other people are lost")
         self.leave_nothing()
 
+    def tracks(self) -> list[str]:
+        """Return the ids of the tracks."""
+        return [str(info_path(Path(), track).parent) for track in TRACKS]
+
     def seed(self, name: str) -> Path:
         """Return a results directory with .INFO files that hold keys of other people."""
         results = self.folder / name
@@ -102,22 +106,23 @@ class House:
             info.write_text(json.dumps(THEIRS))
         return results
 
-    def start(self, results: Path, *options: str) -> subprocess.Popen:
-        """Start the workflow in a session of its own."""
+    def start(self, results: Path, *options: str, **config: str) -> subprocess.Popen:
+        """Start the workflow in a session of its own; `config` are further settings of this run alone."""
         settings = self.folder / "settings.json"
         if not settings.exists():
             settings.write_text(json.dumps(self.settings))
         command = [sys.executable, "-m", "snakemake", "-j", "2", *self.options, *options]
         command += ["--configfile", str(settings), "--config", f"library={self.library}", f"results={results}"]
+        command += [f"{name}={value}" for name, value in config.items()]
         environment = os.environ | {"MIRFLOW_CHAOS": str(self.folder), "TMPDIR": "/tmp"}
         return subprocess.Popen(
             command, cwd=self.project, env=environment, text=True, errors="replace", start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=become_mortal if self.is_mortal else None,
         )  # fmt: skip
 
-    def run(self, results: Path, *options: str) -> tuple[int, str]:
+    def run(self, results: Path, *options: str, **config: str) -> tuple[int, str]:
         """Run the workflow; return its exit status and what it said."""
-        process = self.start(results, *options)
+        process = self.start(results, *options, **config)
         said = process.communicate()[0]
         return process.returncode, said
 

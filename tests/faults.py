@@ -23,6 +23,8 @@ from filelock import FileLock
 
 from chaos import THEIRS, TRACKS, House, check, content, info_path, until
 from conftest import loop, write
+from mirflow.workflow import shares
+from mirflow.workflow.shares import Share
 
 HOUR = 3600.0  # s
 KILLED = json.dumps(THEIRS).encode()  # an .INFO that nothing was merged into yet
@@ -294,6 +296,63 @@ def two_runs_on_two_results_directories(house: House, stack: contextlib.ExitStac
         house.settle(results)
     check(len(sockets) == 2, f"{len(sockets)} sockets")
     return "two workers on two sockets"
+
+
+@case
+def shares_at_once_and_one_killed(house: House, stack: contextlib.ExitStack) -> str:
+    """Of shares on one results directory, one is killed with all its processes; the other does not notice."""
+    results = house.seed("shares_at_once_and_one_killed")
+    both = [str(share) for share in (Share(1, 2), Share(2, 2)) if share.of(house.tracks())]
+    check(len(both) == 2, "each share must have a track")
+    runs = [house.start(results, share=share) for share in both]
+    victim = next(path for path in house.tracks() if shares.share(both[1]).has(path))
+    check(until(lambda: (results / victim / "full_mix.flac").exists() or runs[1].poll() is not None, 120), "no start")
+    os.killpg(runs[1].pid, signal.SIGKILL)
+    said = [run.communicate()[0] for run in runs]
+    check(runs[0].returncode == 0, f"the other share ended with {runs[0].returncode}:\n{said[0][-3000:]}")
+    check(runs[1].returncode == -signal.SIGKILL, "the share was over before it could be killed")
+    whole(house, results)
+    status, text = house.run(results, share=both[1])
+    check(status == 0, f"the killed share, run again, ended with {status}:\n{text[-3000:]}")
+    house.settle(results)
+    return "the other share was not disturbed, the next run of this one completed it"
+
+
+@case
+def interrupted_twice(house: House, stack: contextlib.ExitStack) -> str:
+    """Somebody is impatient: Ctrl-C, and Ctrl-C again."""
+    results = house.seed("interrupted_twice")
+    run = house.start(results)
+    begun(results, run)
+    time.sleep(3)
+    for _ in range(2):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGINT)
+        time.sleep(0.5)
+    began = time.monotonic()
+    said = run.communicate()[0]
+    seconds = time.monotonic() - began
+    check("Traceback" not in said, f"a traceback:\n{said[-3000:]}")
+    whole(house, results)
+    house.settle(results)
+    return f"the run had ended {seconds:.0f} s after the second one, with {run.returncode}"
+
+
+@case
+def full_scratch_disk(house: House, stack: contextlib.ExitStack) -> str:
+    """The disk for unfinished files is full, the one for results is not."""
+    scratch = tmpfs(house.folder / "scratch", stack, 1 << 16)
+    results = house.seed("full_scratch_disk")
+    status, said = house.run(results, scratch=str(scratch))
+    named = re.findall(rf"{re.escape(str(scratch))}: cannot be written \(No space left on device\)", said)
+    check(status != 0 and named, f"status {status}, and no word of the scratch disk:\n{said[-3000:]}")
+    whole(house, results)
+    check(not list(scratch.iterdir()), f"left in the scratch disk: {list(scratch.iterdir())}")
+    remount(scratch, f"size={1 << 28}")
+    status, said = house.run(results, scratch=str(scratch))
+    check(status == 0 and not list(scratch.iterdir()), f"status {status}:\n{said[-3000:]}")
+    house.settle(results)
+    return f"{len(named)} files found no room, and were made when there was some"
 
 
 # Clocks

@@ -102,3 +102,23 @@ def test_a_setting_of_a_feature_reaches_its_measurement_and_the_provenance(tmp_p
         fragment = artifacts.read_json(tmp_path / "toy.json")
         assert fragment["toy_share"] == expected
         assert fragment["_provenance"].get("settings", {}) == chosen.get("toy", {})
+
+
+def test_unfinished_files_lie_in_the_scratch_folder_and_get_their_names_when_they_are_whole(tmp_path, monkeypatch):
+    scratch, target = tmp_path / "scratch", tmp_path / "out/x.json"
+    monkeypatch.setenv(artifacts.SCRATCH, "of an earlier run")
+    with pytest.raises(MirflowError, match="scratch: .* is no directory"):
+        settings.export({"max_minutes": 1, "scratch": str(scratch)})
+    scratch.mkdir()
+    settings.export({"max_minutes": 1, "scratch": str(scratch)})
+    with artifacts.atomic_write(target) as temporary:
+        temporary.write_text("new")
+        assert temporary.parent == scratch and temporary.suffix == ".json" and not list(target.parent.iterdir())
+    assert target.read_text() == "new" and [*scratch.iterdir(), *target.parent.iterdir()] == [target]
+    with pytest.raises(RuntimeError), artifacts.atomic_write(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "new" and not list(scratch.iterdir())
+    settings.export({"max_minutes": 1, "scratch": ""})
+    with artifacts.atomic_write(target) as temporary:
+        assert temporary.parent == target.parent

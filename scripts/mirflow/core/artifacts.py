@@ -5,6 +5,7 @@ import errno
 import json
 import math
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from mirflow.core.errors import MirflowError
 from mirflow.core.layout import OWN_FOLDER, RECORDS
 
 TEMPORARY = ".mirflow-tmp-"  # prefix of the names of temporary files
+SCRATCH = "MIRFLOW_SCRATCH"  # environment variable: the folder for unfinished files, if they have one of their own
 NO_SPACE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Of a number in JSON. No measurement here is more precise than that, and rounding differences between compilers and
 # processors are smaller than that.
@@ -26,12 +28,13 @@ SIGNIFICANT_DIGITS = 7
 
 @contextmanager
 def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
-    """Give a temporary path in the folder of `path`, as a context manager; at its end the file is renamed to `path`.
+    """Give a temporary path, as a context manager; at its end what was written there becomes `path`.
 
-    So `path` is always either absent, or the old file, or the complete new file, also after a crash: the data are
-    written to the disk (fsync) before the file is renamed. On an exception the temporary file is removed and `path`
-    stays as it was. The temporary name has the suffix of `path`, because encoders choose their format by it. Missing
-    parent folders are made.
+    The temporary path is in the folder of `path`, and is renamed; or, if there is one, in the folder for unfinished
+    files (`SCRATCH`), from where it is first copied beside `path`. So `path` is always either absent, or the old file,
+    or the complete new file, also after a crash: the data are written to the disk (fsync) before the file is renamed.
+    On an exception the temporary file is removed and `path` stays as it was. The temporary name has the suffix of
+    `path`, because encoders choose their format by it. Missing parent folders are made.
 
     Yields
     ------
@@ -44,11 +47,41 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
     except OSError as error:
         raise _not_written(path, error) from error
+    scratch = os.environ.get(SCRATCH)
+    if scratch:
+        unfinished = _temporary(Path(scratch), path.suffix)
+        try:
+            yield unfinished
+            with _atomic(path) as temporary:
+                shutil.copyfile(unfinished, temporary)
+        except OSError as error:
+            raise (_not_written(scratch, error) if error.errno in NO_SPACE_ERRORS else error) from error
+        finally:
+            unfinished.unlink(missing_ok=True)
+    else:
+        with _atomic(path) as temporary:
+            yield temporary
+
+
+def _temporary(folder: Path, suffix: str) -> Path:
+    """Make an empty file with a name of its own."""
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=suffix, dir=folder)
+    except OSError as error:
+        raise _not_written(folder, error) from error
     os.close(descriptor)
-    temporary = Path(name)
+    return Path(name)
+
+
+@contextmanager
+def _atomic(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`, which is renamed at the end."""
+    try:
+        temporary = _temporary(path.parent, path.suffix)
+    except MirflowError as error:
+        raise _not_written(path, error.__cause__) from error
     try:
         yield temporary
         # mkstemp creates files that only their owner can read; artifacts get the default permissions of this user
@@ -66,7 +99,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         raise
 
 
-def _not_written(path: Path, error: OSError) -> MirflowError:
+def _not_written(path: str | os.PathLike, error: OSError) -> MirflowError:
     return MirflowError(f"{path}: cannot be written ({error.strerror or error})")
 
 

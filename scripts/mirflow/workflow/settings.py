@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mirflow import features
+from mirflow.core import artifacts
 from mirflow.core.errors import MirflowError
 from mirflow.core.feature import Feature
 from mirflow.core.layout import CONFIG
@@ -109,8 +110,19 @@ def check(config: dict) -> None:
 
 
 def export(config: dict) -> None:
-    """Hand all commands the settings that are no parameters of their rules: another limit makes no file out of date."""
+    """Hand all commands the settings that are no parameters of their rules: they make no file out of date.
+
+    Raises
+    ------
+    MirflowError : the folder for unfinished files is not there
+    """
     os.environ[MAX_MINUTES] = str(config["max_minutes"])
+    os.environ.pop(artifacts.SCRATCH, None)
+    if config["scratch"]:
+        scratch = path(config["scratch"])
+        if not scratch.is_dir():
+            raise MirflowError(f"scratch: {scratch} is no directory")
+        os.environ[artifacts.SCRATCH] = str(scratch.absolute())
 
 
 def path(text: str) -> Path:
