@@ -155,9 +155,16 @@ class Record:
     crops: bool = False
 
 
-def note(results: str, mine: Share, began: float, ended: float | None = None, skip: Collection[str] = ()) -> None:
+def note(
+    results: str,
+    mine: Share,
+    began: float,
+    ended: float | None = None,
+    skip: Collection[str] = (),
+    crops: bool = False,
+) -> None:
     """Write down that a share begins, or ends."""
-    record = Record(began, ended, socket.gethostname(), tuple(skip))
+    record = Record(began, ended, socket.gethostname(), tuple(skip), crops)
     artifacts.write_bytes(mine.own(results, "share.json"), artifacts.json_bytes(asdict(record) | {"skip": list(skip)}))
 
 
