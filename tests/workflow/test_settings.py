@@ -107,7 +107,7 @@ def test_a_setting_of_a_feature_reaches_its_measurement_and_the_provenance(tmp_p
 def test_unfinished_files_lie_in_the_scratch_folder_and_get_their_names_when_they_are_whole(tmp_path, monkeypatch):
     scratch, target = tmp_path / "scratch", tmp_path / "out/x.json"
     monkeypatch.setenv(artifacts.SCRATCH, "of an earlier run")
-    with pytest.raises(MirflowError, match="scratch: .* is no directory"):
+    with pytest.raises(MirflowError, match=r"scratch: .* is no directory"):
         settings.export({"max_minutes": 1, "scratch": str(scratch)})
     scratch.mkdir()
     settings.export({"max_minutes": 1, "scratch": str(scratch)})
