@@ -9,6 +9,7 @@
 # make eval-beats DIR=...                            score beats and downbeats against annotations, with other trackers
 # make eval-stems DIR=...                            score stems against true ones, with a simple separation; a trained
 #                                                    separator: ARGS="--backend demucs --entry htdemucs_ft"
+# make eval-drums DIR=...                            score drum notes against annotations, with each backend that is there
 # make chaos ROUNDS=50                               disturb runs at random moments, and check that nothing is lost
 # make fuzz CASES=500                                give damaged and malicious files to the code that reads audio
 # make clean                                         remove the environment, and Snakemake's working files
@@ -45,7 +46,7 @@ CUDA := $(shell ls /dev/nvidia0 >/dev/null 2>&1 && command -v nvcc)
 HIP  := $(shell ls /dev/kfd >/dev/null 2>&1 && command -v hipcc)
 GGML := $(if $(CUDA),-DGGML_CUDA=ON,$(if $(HIP),-DGGML_HIP=ON))
 
-.PHONY: run test versions features bench scale eval-beats eval-stems chaos fuzz lint clean
+.PHONY: run test versions features bench scale eval-beats eval-stems eval-drums chaos fuzz lint clean
 
 run: $(INSTALLED)
 	@$(BIN)/python -m mirflow run --library "$$LIBRARY" --results "$$RESULTS" --jobs "$$JOBS" -- $(if $(PRESET_FILE)$(CONFIG),--configfile $(PRESET_FILE) $${CONFIG:+"$$CONFIG"})
@@ -66,7 +67,7 @@ bench: $(VENV)/base.done
 scale: $(VENV)/base.done
 	@$(BIN)/python -m benchmarks.planning $(TRACKS)
 
-eval-beats eval-stems: $(VENV)/dev.done
+eval-beats eval-stems eval-drums: $(VENV)/dev.done
 	@$(BIN)/python -m benchmarks.$(subst -,_,$@) "$$DIR" $(ARGS)
 
 chaos: $(VENV)/dev.done
