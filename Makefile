@@ -10,6 +10,7 @@
 # make eval-beats DIR=...                            score beats and downbeats against annotations, with other trackers
 # make eval-stems DIR=...                            score stems against true ones, with a simple separation; a trained
 #                                                    separator: ARGS="--backend demucs --entry htdemucs_ft"
+# make eval-drums DIR=...                            score drum notes against annotations, with each backend that is there
 # make chaos ROUNDS=50                               disturb runs at random moments, and check that nothing is lost
 # make test-slurm                                    divide a library among the jobs of a SLURM of its own
 # make fuzz CASES=500                                give damaged and malicious files to the code that reads audio
@@ -48,7 +49,7 @@ CUDA := $(shell ls /dev/nvidia0 >/dev/null 2>&1 && command -v nvcc)
 HIP  := $(shell ls /dev/kfd >/dev/null 2>&1 && command -v hipcc)
 GGML := $(if $(CUDA),-DGGML_CUDA=ON,$(if $(HIP),-DGGML_HIP=ON))
 
-.PHONY: run test versions features bench scale eval-beats eval-stems chaos test-slurm fuzz lint clean
+.PHONY: run test versions features bench scale eval-beats eval-stems eval-drums chaos test-slurm fuzz lint clean
 
 run: $(INSTALLED)
 	@$(BIN)/python -m mirflow run --library "$$LIBRARY" --results "$$RESULTS" --jobs "$$JOBS" --share "$$SHARE" -- $(if $(PRESET_FILE)$(CONFIG),--configfile $(PRESET_FILE) $${CONFIG:+"$$CONFIG"})
@@ -69,7 +70,7 @@ bench: $(VENV)/base.done
 scale: $(VENV)/base.done
 	@$(BIN)/python -m benchmarks.planning $(TRACKS)
 
-eval-beats eval-stems: $(VENV)/dev.done
+eval-beats eval-stems eval-drums: $(VENV)/dev.done
 	@$(BIN)/python -m benchmarks.$(subst -,_,$@) "$$DIR" $(ARGS)
 
 chaos: $(VENV)/dev.done

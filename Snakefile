@@ -3,7 +3,8 @@
 #   library → full_mix → stems                                       → feature_* → info
 #                      → onsets                                      →
 #                      → beat_activations → beats_grid, downbeats    →
-#   on request:        → embedding_* → feature_* (heads), feature_audiobox        →
+#   on request:        → drum_activations → drum_notes → drums_mid, feature_drums
+#                      → embedding_* → feature_* (heads), feature_audiobox        →
 #                      → describe → condense → texts                              →
 #                      → crops → crop_features → crop_info
 #
@@ -28,6 +29,7 @@ include: "rules/library.smk"
 include: "rules/models.smk"
 include: "rules/stems.smk"
 include: "rules/rhythm.smk"
+include: "rules/transcribe.smk"
 include: "rules/labels.smk"
 include: "rules/features.smk"
 include: "rules/describe.smk"
@@ -42,6 +44,7 @@ rule all:
         [layout.track_files(RESULTS, track).info for track in TRACKS],
         [layout.merge_stamp(RESULTS, track) for track in TRACKS],
         [layout.crops_stamp(RESULTS, track) for track in TRACKS if CROPPING],
+        [path for track in TRACKS for path in transcriptions(track)],
     localrule: True
 
 

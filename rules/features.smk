@@ -5,7 +5,7 @@
 from mirflow.labels import heads
 
 # Skipped features keep their rules, so that their files can still be requested by name.
-for feature in [one for one in features.all_features() if one in WANTED or not one.switches]:
+for feature in [one for one in features.all_features() if one in WANTED or not one.on_request]:
     SOUNDS = sum(name == "full_mix" or name in layout.STEMS for name in feature.inputs)
     CHOSEN = feature.chosen(config)
     IS_HEAD = feature.name in heads.names()

@@ -12,6 +12,7 @@ rule info:
         source=TRACK.source_record,
         stems=TRACK.stems_record,
         beats=TRACK.beats_record,
+        drums=TRACK.drums_record if DRUMS else [],
         grids=[TRACK.grid(grid) for grid in layout.GRIDS],
         fragments=[TRACK.fragment(feature.name) for feature in WANTED],
         texts=TRACK.fragment(fragment.NAME) if DESCRIBING else [],
@@ -29,7 +30,8 @@ rule info:
     resources:
         mem_mb=200,
     params:
+        drums="--record drums" if DRUMS else "",
         made_by=identity.made_by("info"),
     shell:
         "mirflow info {input.fragments:q} {input.texts:q} --record source {input.source:q} --record stems {input.stems:q}"
-        " --record beats {input.beats:q} -o {output.info:q} 2> {log:q}"
+        " --record beats {input.beats:q} {params.drums} {input.drums:q} -o {output.info:q} 2> {log:q}"

@@ -74,6 +74,7 @@ def _grids() -> dict[str, np.ndarray]:
 
 def _feature(name: str) -> dict[str, Any]:
     inputs = {"full_mix": _music(), **{n: Audio(part, RATE) for n, part in _parts().items()}, **_grids()}
+    inputs["drum_notes"] = _drum_notes()
     model = SimpleNamespace(value=_judge(), files={}) if features.declared(name).models else None
     values = features.fragment(name, inputs, model=model)
     return artifacts.to_json_values({key: value for key, value in values.items() if not key.startswith("_")})
@@ -229,6 +230,68 @@ def _beats_png() -> dict[str, Any]:
         plot.draw(_activations(), picture, beats=grids["beats"], downbeats=grids["downbeats"])
         pixels = matplotlib.image.imread(picture)
     return {"shape": pixels.shape, "mean": [round(float(value), 2) for value in pixels.mean(axis=(0, 1))]}
+
+
+def _drum_activations() -> dict[str, Any]:
+    import torch
+
+    from mirflow.transcribe import adtof, hearing
+
+    class Levels(torch.nn.Module):
+        """Log odds are the levels of five parts of the bands."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(1))
+
+        def forward(self, spectrum: torch.Tensor) -> torch.Tensor:
+            return torch.stack([part.mean(-1) - 1 for part in spectrum.split(17, dim=-1)], dim=-1) * self.scale
+
+    made = adtof.network()  # the shapes are those of the published weights
+    shapes = {name: list(value.shape) for name, value in made.state_dict().items() if "num_batches" not in name}
+    found = hearing.activations(Audio(_parts()["drums"], RATE), _music(), lambda drums: adtof.hits(drums, Levels()))
+    return {"mean": found.hits.mean(axis=0), "highest": found.hits.max(axis=0), "frames": len(found.hits), **shapes}
+
+
+def _drum_notes() -> Any:
+    from mirflow.transcribe.notes import DrumNotes
+
+    beats = _grids()["beats"]
+    played = [(0, beats[::2]), (1, beats[1::2] + 0.01), (2, beats[6:7] + 0.25), (3, np.sort([*beats, *(beats + 0.3)]))]
+    times = np.concatenate([times for _, times in played])
+    drums = np.concatenate([np.full(len(times), drum) for drum, times in played])
+    order = np.lexsort((drums, times))
+    velocities = 60 + 11 * np.arange(len(times)) % 60
+    pitches = np.array([36, 38, 47, 42])[drums]
+    return DrumNotes(times[order], drums[order], pitches[order], velocities, SECONDS)
+
+
+def _read_drum_notes() -> dict[str, Any]:
+    from mirflow.transcribe.activations import DrumActivations
+    from mirflow.transcribe.notes import read_notes
+
+    frames = np.arange(int(SECONDS * 100)) / 100
+    given = _drum_notes()
+    near = [np.abs(frames[:, None] - given.times[given.drums == drum][None]) for drum in range(4)]
+    hits = [0.9 * np.exp(-0.5 * (distance.min(axis=1) / 0.01) ** 2) for distance in near]
+    hits.append(0.3 * hits[0])
+    activations = DrumActivations(np.stack(hits, axis=1).astype(np.float32), SECONDS)
+    found = read_notes(activations, Audio(_parts()["drums"], RATE), [0.2] * 5)
+    return {"times": found.times, "drums": found.drums, "pitches": found.pitches, "velocities": found.velocities}
+
+
+def _drums_mid() -> dict[str, Any]:
+    from mirflow.transcribe import midi, tempo_map
+
+    found = {}
+    for name, steps in (("as played", 0), ("quantised", 4)):
+        tempo = tempo_map.tempo_map(_grids()["beats"], _grids()["downbeats"][1:])
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "drums.mid")
+            notes = midi.drum_notes(_drum_notes(), tempo, steps)
+            midi.write(path, notes, tempo, name="drums", channel=midi.DRUM_CHANNEL, duration=SECONDS)
+            found[name] = path.read_bytes().hex()
+    return found
 
 
 MUSICNN = "TensorflowPredictMusiCNN"
@@ -411,6 +474,9 @@ COMPUTE: dict[str, Callable[[], Any]] = {
     "onsets": _onsets,
     "beats_wav": _beats_wav,
     "beats_png": _beats_png,
+    "drum_activations_adtof": _drum_activations,
+    "drum_notes": _read_drum_notes,
+    "drums_mid": _drums_mid,
     "embedding": _embedding,
     "feature_head": _head,
     "describe_gguf": _describe,

@@ -15,7 +15,7 @@ LEVELS = [
     ["core"],
     ["dsp"],
     ["models"],
-    ["library", "stems", "rhythm", "labels"],
+    ["library", "stems", "rhythm", "transcribe", "labels"],
     ["features"],
     ["describe"],
     ["info"],
@@ -26,7 +26,7 @@ LEVELS = [
     ["__main__"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(LEVELS) for room in rooms}
-SIBLINGS = {"library", "stems", "rhythm", "labels"}  # stages, which do not know each other
+SIBLINGS = {"library", "stems", "rhythm", "transcribe", "labels"}  # stages, which do not know each other
 
 
 def modules(root: Path) -> list[str]:

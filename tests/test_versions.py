@@ -20,7 +20,13 @@ RELEASED = identity.read_versions()
 
 @pytest.mark.parametrize("kind", sorted(STORED))
 def test_the_values_of_a_version_do_not_move(kind):
-    if kind in ("stems_demucs", "stems_roformer", "beat_activations_beat_this", "feature_audiobox"):
+    if kind in (
+        "stems_demucs",
+        "stems_roformer",
+        "beat_activations_beat_this",
+        "drum_activations_adtof",
+        "feature_audiobox",
+    ):
         pytest.importorskip("torch")
     wrong = known_values.moved(kind, STORED, known_values.compute(kind))
     assert not wrong, f"values of {kind} moved while its version did not: raise it, then `make versions`"
@@ -252,6 +258,18 @@ def _hashes(package: Path) -> set[str]:
         ({"warm": "false"}, None),
         ({"skip": "[chroma]"}, set()),
         ({"beats": "{device: cpu}"}, None),
+        ({"transcribe": "{device: cpu, thresholds: {snare: 0.5}, quantise: 4}"}, None),  # without drums
+        (
+            {"transcribe": "{drums: adtof, quantise: 4}"},
+            {
+                "drum_activations",
+                "drum_notes",
+                "drums_mid",
+                "drums_quantised_mid",
+                "feature_drums",
+                "model_file_adtof_frame_rnn_pytorch_weights_pth",
+            },
+        ),
     ],
 )
 def test_a_setting_makes_exactly_what_it_decides_out_of_date(made, config, stale):

@@ -12,6 +12,7 @@ from mirflow.core import artifacts, audio, layout
 from mirflow.core.errors import MirflowError
 from mirflow.labels.embedding import Patches
 from mirflow.models import catalogue, loading
+from mirflow.transcribe.notes import DrumNotes
 
 
 def configure(parser: argparse.ArgumentParser, name: str) -> None:
@@ -59,6 +60,8 @@ def read(key: str, path: Path) -> Any:
     """Read an input of a feature: times, the output of a network, or audio at the level of the source."""
     if key in layout.GRIDS:
         return artifacts.read_times(path)
+    if key == "drum_notes":
+        return DrumNotes.load(path)
     return Patches.load(path) if key.startswith(layout.EMBEDDING) else _at_source_level(key, path)
 
 
@@ -81,7 +84,11 @@ def _beside(full_mix: Path, key: str) -> Path:
     if key == "full_mix":
         return full_mix
     track = layout.TrackFiles(".", glob.escape(folder.name), "*")
-    found = [path for path in folder.glob(track.input(key)) if path.suffix != ".json"]
+    found = [
+        path
+        for path in folder.glob(track.input(key))
+        if key not in layout.STEMS or path.suffix.removeprefix(".") in layout.STEM_FORMATS
+    ]
     if len(found) != 1:
         raise MirflowError(f"{folder}: {'no' if not found else 'more than one'} file for {key}; name all inputs")
     return found[0]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mirflow.core.layout import EMBEDDING, INPUTS
+from mirflow.core.layout import EMBEDDING, INPUTS, ON_REQUEST
 
 PROVENANCE = "_provenance"  # the key, in fragments and in ``.INFO``, that says where values come from
 
@@ -102,14 +102,26 @@ class Feature:
             raise ValueError(f"feature {self.name}: keys with a leading underscore are reserved")
 
     @property
+    def requested_by(self) -> list[str]:
+        """The settings that bring its inputs, where these are made on request only."""
+        return [ON_REQUEST[name] for name in self.inputs if name in ON_REQUEST]
+
+    @property
+    def on_request(self) -> bool:
+        """Whether it is made only with some setting."""
+        return bool(self.switches or self.requested_by)
+
+    @property
     def requires(self) -> str:
         """The settings that bring it, as they are written; empty when it is always made."""
         lists = {"labels.optional"}
-        return ", ".join(f"{name}: [{value}]" if name in lists else f"{name}: {value}" for name, value in self.switches)
+        switches = [f"{name}: [{value}]" if name in lists else f"{name}: {value}" for name, value in self.switches]
+        return ", ".join([*switches, *self.requested_by])
 
     def is_wanted(self, config: Mapping[str, Any]) -> bool:
         """Whether the settings ask for it (`skip` among them)."""
-        return self.name not in config["skip"] and all(_holds(config, *switch) for switch in self.switches)
+        wanted = self.name not in config["skip"] and all(_holds(config, *switch) for switch in self.switches)
+        return wanted and not any(_holds(config, setting, "none") for setting in self.requested_by)
 
     def chosen(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return the user's values for its settings, and ``device`` where it has a model."""

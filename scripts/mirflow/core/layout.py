@@ -15,10 +15,12 @@ STEMS = ("drums", "bass", "other", "vocals")
 STEM_FORMATS = ("mp3", "flac", "wav", "ogg")
 GRIDS = {"beats": "BEATS_GRID", "downbeats": "DOWNBEATS", "onsets": "ONSETS"}  # name → suffix of its file
 EMBEDDING = "labels/"  # an input of a feature that begins so is the output of that network
-INPUTS = ("full_mix", *STEMS, *GRIDS)  # what a feature may ask for by name; any embedding as well
+# Inputs of features that exist only with a setting, which is "none" where they do not.
+ON_REQUEST = {"drum_notes": "transcribe.drums"}
+INPUTS = ("full_mix", *STEMS, *GRIDS, *ON_REQUEST)  # what a feature may ask for by name; any embedding as well
 
 # Folders in that of a track, for what it has several of. (A track in the folder of another one may be called so.)
-TRACK_FOLDERS = ("features", "labels", "texts", "rhythm", "crops")
+TRACK_FOLDERS = ("features", "labels", "texts", "rhythm", "transcribe", "crops")
 
 RECORDS = "records"  # in the folder below: what Snakemake recorded of each artifact, before each track had one file
 OWN_FOLDER = ".mirflow"  # below the results: what belongs to no track; it marks a directory as the results of a run
@@ -30,9 +32,9 @@ MOST_NAME_IN_CROP = 255 - len("_99999.vocals.flac")  # bytes
 # What a track's folder may hold: where `a` is a track, no track `a/<such a path>` can have a folder.
 _ARTIFACT = re.compile(
     rf"full_mix\.flac|({'|'.join(STEMS)})\.\w+|.*\.({'|'.join((*GRIDS.values(), 'INFO'))})"
-    r"|\w+\.(json|jsonl|log|wav|png|npz|txt)|done"
+    r"|\w+\.(json|jsonl|log|wav|png|npz|txt)|done|(drums|drums\.quantised|bass)\.mid"
     rf"|crops/.*\.({'|'.join((*GRIDS.values(), 'INFO'))}|flac|json|png)"
-    r"|features/[\w.-]+\.json|labels/[\w.-]+\.npz|texts/\w+\.(txt|json)|rhythm/\w+\.(npz|json|wav|png)"
+    r"|features/[\w.-]+\.json|labels/[\w.-]+\.npz|texts/\w+\.(txt|json)|(rhythm|transcribe)/\w+\.(npz|json|wav|png)"
 )
 
 
@@ -126,6 +128,36 @@ class TrackFiles:
         """The output of a network for each patch of the track."""
         return f"{self.folder}/{EMBEDDING}{network}.npz"
 
+    @property
+    def drum_activations(self) -> str:
+        """How likely each drum is hit in each frame."""
+        return f"{self.folder}/transcribe/drum_activations.npz"
+
+    @property
+    def drum_activations_record(self) -> str:
+        """What made the drum activations."""
+        return f"{self.folder}/transcribe/drum_activations.json"
+
+    @property
+    def drums_record(self) -> str:
+        """What made the notes of the drums."""
+        return f"{self.folder}/transcribe/drums.json"
+
+    @property
+    def drum_notes(self) -> str:
+        """The notes of the drums."""
+        return f"{self.folder}/transcribe/drum_notes.json"
+
+    @property
+    def drums_midi(self) -> str:
+        """The notes of the drums as MIDI, with the tempi and bars of the grids."""
+        return f"{self.folder}/drums.mid"
+
+    @property
+    def drums_quantised_midi(self) -> str:
+        """The same with the notes on a grid."""
+        return f"{self.folder}/drums.quantised.mid"
+
     def fragment(self, feature: str) -> str:
         """The values of one feature."""
         return f"{self.folder}/features/{feature}.json"
@@ -174,7 +206,7 @@ class TrackFiles:
             return self.grid(name)
         if name.startswith(EMBEDDING):
             return self.embedding(name.removeprefix(EMBEDDING))
-        return {"full_mix": self.full_mix}[name]
+        return {"full_mix": self.full_mix, "drum_notes": self.drum_notes}[name]
 
 
 def track_files(results: str, track: str, stem_format: str = "mp3") -> TrackFiles:

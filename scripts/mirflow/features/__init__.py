@@ -56,8 +56,8 @@ def declared(name: str) -> Feature:
 
 
 def built_in() -> tuple[Feature, ...]:
-    """Return the declarations of the modules that need no trained model."""
-    return tuple(feature for feature in of_modules() if not feature.models)
+    """Return the declarations of the modules that are made with the default settings, without a trained model."""
+    return tuple(feature for feature in of_modules() if not feature.models and not feature.on_request)
 
 
 @cache
@@ -82,7 +82,7 @@ def all_features() -> tuple[Feature, ...]:
     ------
     MirflowError : when two features have one name or claim one key: people may describe models of their own
     """
-    found = sorted(of_modules(), key=lambda feature: bool(feature.models))
+    found = sorted(of_modules(), key=lambda feature: (bool(feature.models), feature.on_request))
     try:
         return _distinct((*found, *heads.features()))
     except ValueError as error:
@@ -116,7 +116,7 @@ def fragment(
     Parameters
     ----------
     inputs : for each name in ``FEATURE.inputs``: an `Audio` for the mix and the stems, times in seconds [k] for grids,
-        `mirflow.labels.embedding.Patches` for an embedding
+        `mirflow.transcribe.notes.DrumNotes`, `mirflow.labels.embedding.Patches` for an embedding
     settings : values for ``FEATURE.settings``; missing ones take their default
     model : what ``load`` returned, as `mirflow.models.loading.Loaded`
 

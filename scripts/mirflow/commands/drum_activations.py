@@ -1,0 +1,29 @@
+"""How likely each drum is hit in each frame of a track."""
+
+import argparse
+from pathlib import Path
+
+from mirflow.core import artifacts, audio
+from mirflow.models import accelerator
+from mirflow.transcribe import backends
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("drums", type=Path, help="the drums stem")
+    parser.add_argument("--full-mix", type=Path, required=True, metavar="FILE", help="to compare levels with")
+    parser.add_argument("--backend", choices=backends.NAMES, required=True, help="what hears the drums")
+    parser.add_argument("--model", nargs="*", type=Path, metavar="FILE", help="the weights")
+    parser.add_argument("--entry", default="", help="name in config/models.yaml: the file must have the hash there")
+    parser.add_argument("--device", choices=accelerator.CHOICES, default="auto", help="auto: the GPU when there is one")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="activations to write (.npz)")
+    parser.add_argument("--record", type=Path, help="JSON to write: what made them")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Read, load the network, listen, write."""
+    drums, full_mix = audio.read(arguments.drums), audio.read(arguments.full_mix)
+    activations, record = backends.choose(arguments.backend, arguments.model or (), arguments.entry, arguments.device)
+    activations(drums, full_mix).save(arguments.output)
+    if arguments.record:
+        artifacts.write_json(arguments.record, record)
