@@ -161,7 +161,7 @@ def test_files_that_settings_name_count(tmp_path, monkeypatch):
     prompts.write_text("one")
     options = ["--config", f"describe={{prompts: {prompts}}}", f"models={tmp_path}"]
     first = completeness.state_of_all(options)
-    assert completeness.state_of_all(options) == first != completeness.state_of_all([])
+    assert completeness.state_of_all(["-n", *options, "--resources", "gpu=1"]) == first != completeness.state_of_all([])
     prompts.write_text("another")
     assert completeness.state_of_all(options) != first
 

@@ -25,7 +25,8 @@ DIGITS = 16  # of the hashes
 _STAMPS = re.compile(rf"^{re.escape(layout.OWN_FOLDER)}/(merged|cropped)/")
 # Options of Snakemake that decide neither what is made nor what is out of date; the second ones are followed by values.
 PLAIN = {"-n", "--dry-run", "--dryrun", "-k", "--keep-going", "-q", "--quiet", "--nocolor", "--verbose"}
-WITH_VALUES = {"--config", "-C", "--configfile", "--configfiles", "--resources", "--res", "--retries", "-T"}
+SETTINGS = {"--config", "-C", "--configfile", "--configfiles"}
+WITH_VALUES = {"--resources", "--res", "--retries", "-T", *SETTINGS}
 
 
 def can_be_told(options: Iterable[str]) -> bool:
@@ -62,7 +63,7 @@ def state_of_all(options: Collection[str]) -> str:
 
     Of files and folders that settings name, and of the models, size and time count.
     """
-    parts = list(options)
+    parts = list(_of_settings(options))
     for folder in ("scripts/mirflow", "rules", "profiles", "config", "envs"):
         for where, folders, names in os.walk(layout.PROJECT / folder):
             folders[:] = sorted(name for name in folders if name != "__pycache__")
@@ -75,6 +76,16 @@ def state_of_all(options: Collection[str]) -> str:
         parts.append(f"{path} {_status(path)}")
         parts += [f"{entry.name} {_status(entry.path)}" for entry in _entries(path)]
     return _hash(parts)
+
+
+def _of_settings(options: Iterable[str]) -> Iterator[str]:
+    """Yield those options that are settings: all others of those that `can_be_told` knows make nothing out of date."""
+    chosen = False
+    for option in options:
+        if option.startswith("-"):
+            chosen = option.partition("=")[0] in SETTINGS
+        if chosen:
+            yield option
 
 
 def _settings(options: Iterable[str]) -> Iterator[dict]:
