@@ -44,7 +44,7 @@ def encoded(samples: np.ndarray, codec: str, kind: str, rate: int = RATE, bits: 
     """Return the file that FFmpeg makes of [n, channel] samples in container `kind`; int32 for lossless codecs."""
     import av
 
-    layout = {1: "mono", 2: "stereo", 6: "5.1"}[samples.shape[1]]
+    layout = {1: "mono", 2: "stereo", 3: "3.0", 6: "5.1", 7: "6.1", 8: "7.1"}[samples.shape[1]]
     with TemporaryDirectory() as folder:  # some writers open their file a second time
         file = Path(folder, "file")
         with av.open(str(file), "w", format=kind, options=options) as container:
@@ -52,7 +52,8 @@ def encoded(samples: np.ndarray, codec: str, kind: str, rate: int = RATE, bits: 
             stream = container.add_stream(codec, rate=rate)
             context = stream.codec_context
             context.layout, context.bit_rate = layout, bits
-            sample_format = "s32p" if samples.dtype == np.int32 else "flt" if codec == "libopus" else "fltp"
+            sample_format = "s32" if samples.dtype == np.int32 else "flt"
+            sample_format += "" if codec == "libopus" or codec.startswith("pcm") else "p"
             context.format = sample_format
             if picture:
                 picture.width = picture.height = 64
@@ -62,10 +63,10 @@ def encoded(samples: np.ndarray, codec: str, kind: str, rate: int = RATE, bits: 
                 image = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
                 container.mux([*picture.encode(image), *picture.encode(None)])
             size = context.frame_size or 4096
-            planes = np.ascontiguousarray(samples.T, dtype=samples.dtype if sample_format == "s32p" else np.float32)
+            planes = np.ascontiguousarray(samples.T, dtype=samples.dtype if "s32" in sample_format else np.float32)
             for at in range(0, planes.shape[1], size):
                 part = planes[:, at : at + size]
-                part = np.ascontiguousarray(part.T.reshape(1, -1) if sample_format == "flt" else part)
+                part = np.ascontiguousarray(part if sample_format.endswith("p") else part.T.reshape(1, -1))
                 frame = av.AudioFrame.from_ndarray(part, format=sample_format, layout=layout)
                 frame.rate, frame.pts = rate, at
                 container.mux(stream.encode(frame))

@@ -59,3 +59,19 @@ def test_a_file_without_records_is_taken_as_it_is(track, tmp_path):
     alone.write_bytes(open(track.full_mix, "rb").read())
     assert commands.main(["feature_multiband_rms", str(alone), "-o", str(tmp_path / "x.json")]) == 0
     assert artifacts.read_json(tmp_path / "x.json")["rms_energy_mid"] == pytest.approx(-3.01, abs=0.05)
+
+
+def test_channels_count_as_the_source_says_that_they_are_heard(tmp_path):
+    """The third channel of 2.1 is no centre: it does not count in the mix, nor in stems with the same channels."""
+    hum = np.sin(2 * np.pi * 997 * np.arange(3 * RATE) / RATE)
+    source = write(tmp_path / "source.wav", np.stack([0.1 * hum, 0 * hum, 0.5 * hum], axis=1), format="WAVEX")
+    content = bytearray(source.read_bytes())
+    content[content.index(b"fmt ") + 28] = 0xB  # FL FR LFE
+    source.write_bytes(content)
+    track = layout.TrackFiles(str(tmp_path / "results"), "results", "flac")
+    assert commands.main(["full_mix", str(source), "-o", track.full_mix, "--record", track.source_record]) == 0
+    stems = [track.stem(name) for name in layout.STEMS]
+    assert commands.main(["stems", track.full_mix, "-o", *stems, "--record", track.stems_record]) == 0
+    found = measured(track, "loudness", *layout.STEMS)
+    assert found["lufs"] == pytest.approx(-23.0, abs=0.05)
+    assert max(found[f"lufs_{name}"] or -70 for name in layout.STEMS) < -22.9

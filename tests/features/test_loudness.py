@@ -143,3 +143,30 @@ def test_step_powers_do_not_depend_on_the_block_length(monkeypatch):
     whole = loudness.step_powers(noise, 44100)
     monkeypatch.setattr(loudness, "FILTER_STEPS", 3)
     assert loudness.step_powers(noise, 44100) == pytest.approx(whole, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("names", "weights"),
+    [
+        ("FL FR LFE", (1, 1, 0)),
+        ("FL FR FC LFE", (1, 1, 1, 0)),
+        ("FL FR FC LFE BC", (1, 1, 1, 0, 1)),
+        ("FL FR FC LFE BL BR", (1, 1, 1, 0, 1.41, 1.41)),
+        ("FL FR FC LFE SL SR", (1, 1, 1, 0, 1.41, 1.41)),
+        ("FL FR LFE BL BR BC", (1, 1, 0, 1.41, 1.41, 1)),
+        ("FL FR FC LFE BC SL SR", (1, 1, 1, 0, 1, 1.41, 1.41)),
+        ("FL FR FC LFE BL BR SL SR", (1, 1, 1, 0, 1, 1, 1.41, 1.41)),
+        ("FL FR FC LFE BL BR FLC FRC", (1, 1, 1, 0, 1.41, 1.41, 1, 1)),
+        ("FL FR FC LFE SL SR TFL TFR", (1, 1, 1, 0, 1.41, 1.41, 1, 1)),
+    ],
+)
+def test_channels_count_by_their_position_and_lfe_not_at_all(names, weights):
+    """BS.1770-4, annex 3: +1.5 dB at 60 to 120 degrees; the back channels of 7.1 are behind, those of 5.1 not."""
+    layout = tuple(names.split())
+    tone = tones((-23, 2), channels=1).samples
+    for channel, weight in enumerate(weights):
+        samples = np.zeros((len(layout), tone.shape[1]), np.float32)
+        samples[channel] = tone[0]
+        found = measure(Audio(samples, RATE, layout))["lufs"]
+        expected = None if weight == 0 else pytest.approx(-26.01 + 10 * np.log10(weight), abs=0.05)
+        assert found == expected

@@ -5,10 +5,8 @@ import glob
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mirflow import features
-from mirflow.core import artifacts, audio, layout
+from mirflow.core import artifacts, layout, source
 from mirflow.core.errors import MirflowError
 from mirflow.labels.embedding import Patches
 from mirflow.models import catalogue, loading
@@ -62,20 +60,9 @@ def read(key: str, path: Path) -> Any:
         return artifacts.read_times(path)
     if key == "drum_notes":
         return DrumNotes.load(path)
-    return Patches.load(path) if key.startswith(layout.EMBEDDING) else _at_source_level(key, path)
-
-
-def _at_source_level(key: str, path: Path) -> audio.Audio:
-    """Read the full mix or a stem at the level that it has in the source.
-
-    A source beyond full scale is attenuated as a whole for full_mix.flac, and stems beyond full scale all by one gain.
-    The records beside the files say by how much; a file without such a record is taken as it is.
-    """
-    track = layout.TrackFiles(str(path.parent), path.parent.name)
-    records = [track.source_record, *([track.stems_record] if key in layout.STEMS else [])]
-    gain_db = sum(artifacts.read_json(record).get("gain_db", 0.0) for record in records if Path(record).is_file())
-    sound = audio.read(path)
-    return audio.Audio(sound.samples * np.float32(10 ** (-gain_db / 20)), sound.rate) if gain_db else sound
+    if key.startswith(layout.EMBEDDING):
+        return Patches.load(path)
+    return source.read_at_source_level(path, is_stem=key in layout.STEMS)
 
 
 def _beside(full_mix: Path, key: str) -> Path:

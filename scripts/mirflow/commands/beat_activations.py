@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mirflow.core import artifacts, audio
+from mirflow.core import artifacts, audio, source
 from mirflow.models import accelerator
 from mirflow.rhythm import backends
 
@@ -27,4 +27,4 @@ def run(arguments: argparse.Namespace) -> None:
     activations, record = backends.choose(arguments.backend, arguments.model or (), arguments.entry, arguments.device)
     activations(mix).save(arguments.output)
     if arguments.record:
-        artifacts.write_json(arguments.record, record)
+        artifacts.write_json(arguments.record, record | source.downmix_record(mix))

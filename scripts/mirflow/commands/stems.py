@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mirflow.core import artifacts, audio
+from mirflow.core import artifacts, source
 from mirflow.core.errors import MirflowError
 from mirflow.core.layout import STEM_FORMATS
 from mirflow.models import accelerator
@@ -52,11 +52,11 @@ def choose(arguments: argparse.Namespace):
 def run(arguments: argparse.Namespace) -> None:
     """Read, separate, write."""
     separate, record = choose(arguments)
-    full_mix = audio.read(arguments.full_mix)
+    full_mix = source.read(arguments.full_mix)
     try:
         parts = separate(full_mix)
     except MirflowError as error:
         raise MirflowError(f"{arguments.full_mix}: {error}") from error
-    written = files.write(parts, full_mix.rate, arguments.output, arguments.format, arguments.bitrate)
+    written = files.write(parts, full_mix.rate, arguments.output, arguments.format, arguments.bitrate, full_mix.layout)
     if arguments.record:
-        artifacts.write_json(arguments.record, record | written)
+        artifacts.write_json(arguments.record, record | written | source.downmix_record(full_mix))

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from mirflow.core import downmix
 from mirflow.core.errors import MirflowError
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ class Audio:
     ----------
     samples : float32 [channel, n]; full scale is ±1
     rate : sampling rate in Hz
+    layout : the positions of the channels (`mirflow.core.channels`) where the source states them, otherwise empty
 
     Raises
     ------
@@ -30,6 +33,7 @@ class Audio:
 
     samples: np.ndarray
     rate: int
+    layout: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.samples.ndim != 2:
@@ -45,9 +49,30 @@ class Audio:
         """Whether every sample is zero."""
         return not self.samples.any()
 
+    @cached_property
+    def downmix(self) -> np.ndarray | None:
+        """The weight of each channel in `mono`, float64 [channel]; None where it is the mean of all channels.
+
+        Channels that cancel each other in the mean, as where one of two is inverted, get other weights
+        (`mirflow.core.downmix`).
+        """
+        return downmix.weights(self.samples, self.rate)
+
+    @property
+    def is_mixed_down(self) -> bool:
+        """Whether somebody asked for `downmix`, and it is not the mean."""
+        return self.__dict__.get("downmix") is not None
+
     def mono(self) -> np.ndarray:
-        """Return the mean of all channels, float32 [n]."""
-        return self.samples.mean(axis=0, dtype=np.float32) if len(self.samples) > 1 else self.samples[0]
+        """Return the one channel that is analysed where a quantity is of no single channel, float32 [n].
+
+        It is the mean of all channels, unless these cancel each other there (see `downmix`).
+        """
+        if len(self.samples) == 1:
+            return self.samples[0]
+        if self.downmix is None:
+            return self.samples.mean(axis=0, dtype=np.float32)
+        return self.downmix.astype(np.float32) @ self.samples
 
 
 # `read` calls this function instead of `decode` in processes that share decoded audio (see mirflow.warm.audio_cache).

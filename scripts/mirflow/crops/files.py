@@ -1,5 +1,6 @@
 """The files of a track's crops: sound and grids, cut out of those of the track at the same samples."""
 
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def cut(sound: Audio, crop: Crop, rate: int, total: int) -> Audio:
     if crop.end < total:
         fade = _fade(FADE_OUT, sound.rate, samples.shape[1])
         samples[:, samples.shape[1] - len(fade) :] *= fade[::-1]
-    return Audio(samples, sound.rate)
+    return replace(sound, samples=samples)
 
 
 def cut_times(times: np.ndarray, crop: Crop, rate: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The numbers of a track's crops: measured on each crop by the same functions that measure whole tracks."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -67,4 +68,4 @@ def _cut(inputs: Mapping[str, Any], crop: Crop) -> Iterator[tuple[str, Any]]:
             yield name, files.cut_times(value, crop, mix.rate)
         else:
             part = files.cut(value, crop, mix.rate, mix.samples.shape[1])
-            yield name, Audio(np.ascontiguousarray(part.samples), part.rate)
+            yield name, replace(part, samples=np.ascontiguousarray(part.samples))

@@ -1,6 +1,11 @@
 """Loudness and peak level of multi-channel audio: ITU-R BS.1770-4, EBU Tech 3341 and 3342."""
 
+from collections.abc import Sequence
+
 import numpy as np
+
+from mirflow.core import channels
+from mirflow.core.channels import LOW_FREQUENCY
 
 STEP_SECONDS = 0.1  # hop of all windows: gating blocks overlap by 75 %, short-term loudness is updated at 10 Hz
 GATING_STEPS = 4  # steps in a gating block of 400 ms
@@ -13,24 +18,21 @@ OVERSAMPLING = 4  # for the true peak
 FILTER_STEPS = 100  # steps that are filtered at a time, to limit memory
 CHUNK = 1 << 18  # samples that are oversampled at a time, to limit memory
 
-SURROUND = 1.41  # +1.5 dB
-# Weights of the channels, in the channel order of WAV and FLAC files (BS.1770-4, annex 3). Surround channels at 60 to
-# 120 degrees have +1.5 dB, rear channels have 0 dB, and LFE channels do not count.
-CHANNEL_WEIGHTS = {
-    4: (1, 1, SURROUND, SURROUND),  # L R Ls Rs
-    5: (1, 1, 1, SURROUND, SURROUND),  # L R C Ls Rs
-    6: (1, 1, 1, 0, SURROUND, SURROUND),  # L R C LFE Ls Rs
-    7: (1, 1, 1, 0, 1, SURROUND, SURROUND),  # L R C LFE Cs Ls Rs
-    8: (1, 1, 1, 0, 1, 1, SURROUND, SURROUND),  # L R C LFE Lb Rb Ls Rs
-}
+SURROUND_WEIGHT = 1.41  # +1.5 dB, of loudspeakers at 60 to 120 degrees (BS.1770-4, annex 3)
+SURROUND = ("SL", "SR", "SDL", "SDR", "WL", "WR")
+BACK = ("BL", "BR")  # these too, unless there are side channels: then they are behind the listener
 
 
-def channel_weights(channels: int) -> np.ndarray:
-    """Return the weight of the power of each channel, float64 [channel].
+def channel_weights(positions: Sequence[str]) -> np.ndarray:
+    """Return the weight of the power of each channel, float64 [channel]: 0 for LFE, 1.41 for surround, otherwise 1.
 
-    All weights are 1 where the standard defines no layout for that number of channels.
+    Parameters
+    ----------
+    positions : of the channels (`mirflow.core.channels`)
     """
-    return np.array(CHANNEL_WEIGHTS.get(channels, (1,) * channels), dtype=np.float64)
+    surround = SURROUND if "SL" in positions or "SR" in positions else (*SURROUND, *BACK)
+    weights = [0 if p in LOW_FREQUENCY else SURROUND_WEIGHT if p in surround else 1 for p in positions]
+    return np.array(weights, dtype=np.float64)
 
 
 def k_weighting(rate: int) -> np.ndarray:
@@ -68,15 +70,16 @@ def k_weighting(rate: int) -> np.ndarray:
     )
 
 
-def step_powers(samples: np.ndarray, rate: int) -> np.ndarray:
+def step_powers(samples: np.ndarray, rate: int, layout: Sequence[str] = ()) -> np.ndarray:
     """Return the K-weighted power of each complete step of 100 ms, summed over the channels with their weights.
 
     Windows of 0.4 s and of 3 s are means over 4 and over 30 steps, so the signal is filtered only once for both.
 
     Parameters
     ----------
-    samples : [channel, n], in the channel order of WAV files
+    samples : [channel, n]
     rate : Hz
+    layout : the positions of the channels (`mirflow.core.channels`); empty: the default for that number of channels
 
     Returns
     -------
@@ -90,7 +93,8 @@ def step_powers(samples: np.ndarray, rate: int) -> np.ndarray:
     edges = np.round(np.arange(steps + 1) * rate * STEP_SECONDS).astype(int)
     sections = k_weighting(rate)
     powers = np.zeros(steps)
-    for weight, channel in zip(channel_weights(len(samples)), samples, strict=True):
+    positions = channels.positions(len(samples), layout) or ("FC",) * len(samples)
+    for weight, channel in zip(channel_weights(positions), samples, strict=True):
         if not weight:
             continue
         state = np.zeros((len(sections), 2))

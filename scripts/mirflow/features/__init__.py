@@ -141,6 +141,8 @@ def fragment(
     files |= model.files if model else {}
     if files:
         origin["model"] = files
+    if downmixes := {name: sound.downmix for name, sound in given.items() if getattr(sound, "is_mixed_down", False)}:
+        origin["downmix"] = {name: weights.tolist() for name, weights in downmixes.items()}
     differing = {s.name: chosen[s.name] for s in feature.settings if chosen[s.name] != s.default}
     if differing:
         origin["settings"] = differing

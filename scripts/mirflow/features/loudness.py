@@ -18,7 +18,7 @@ def _fields(suffix: str, source: str, quietest: float) -> tuple[Field, Field]:
             "LUFS",
             bounds=(-70, LOUDEST),
             range=(quietest, 0),
-            meaning=f"integrated loudness of {source}, all channels",
+            meaning=f"integrated loudness of {source}, all channels but LFE",
             undefined=f"{source} is shorter than 0.4 s, or silent (nothing above -70 LUFS)",
         ),
         Field(
@@ -57,7 +57,8 @@ def measure(full_mix: Audio, **stems: Audio) -> dict[str, float | None]:
 
     Parameters
     ----------
-    full_mix, drums, bass, other, vocals : samples float32 [channel, n], rate in Hz; channels in the order of WAV files
+    full_mix, drums, bass, other, vocals : samples float32 [channel, n], rate in Hz; LFE channels do not
+        count (see `Audio.layout`)
 
     Returns
     -------
@@ -69,7 +70,7 @@ def measure(full_mix: Audio, **stems: Audio) -> dict[str, float | None]:
     """
     values: dict[str, float | None] = {"true_peak": loudness.true_peak(full_mix.samples, full_mix.rate)}
     for suffix, audio in (("", full_mix), *((f"_{stem}", stems[stem]) for stem in STEMS)):
-        powers = loudness.step_powers(audio.samples, audio.rate)
+        powers = loudness.step_powers(audio.samples, audio.rate, audio.layout)
         values[f"lufs{suffix}"] = loudness.integrated_loudness(powers)
         values[f"lra{suffix}"] = loudness.loudness_range(powers)
     return values

@@ -126,7 +126,7 @@ def _to_layout(full_mix: Audio, channels: int, rate: int) -> np.ndarray:
     """
     samples = full_mix.samples
     if len(samples) != channels:
-        samples = full_mix.mono()[None] if channels == 1 else fold_down(samples)
+        samples = full_mix.mono()[None] if channels == 1 else fold_down(samples, full_mix.layout)
     if len(samples) != channels:
         raise MirflowError(f"stems have {channels} channels, the full mix has {len(full_mix.samples)}")
     return resample(samples, full_mix.rate, rate)

@@ -2,8 +2,8 @@
 
 The scores are those of ``timbral_models`` 0.4.0 with librosa 0.6, the version of its time. (The onset detection of
 librosa 0.11 is different, and would change hardness by up to 4 points.) There are four differences: every mix is
-analysed at 44.1 kHz; its channels are averaged; silent channels do not affect the reverberation; and scores that are
-infinite or NaN in the original are undefined.
+analysed at 44.1 kHz; its channels are mixed down (`Audio.mono`); silent channels do not affect the reverberation; and
+scores that are infinite or NaN in the original are undefined.
 """
 
 import numpy as np
@@ -100,7 +100,7 @@ def measure(full_mix: Audio) -> dict[str, float | None]:
 
     Returns
     -------
-    brightness, hardness, depth, booming, warmth, sharpness, roughness : scores of the mean of the channels at -24 LUFS,
+    brightness, hardness, depth, booming, warmth, sharpness, roughness : scores of the downmix at -24 LUFS,
         not clipped to 0 ... 100
     reverberation : percent, from the mean RT60 of the channels that are not silent
 
@@ -114,7 +114,8 @@ def measure(full_mix: Audio) -> dict[str, float | None]:
     if times and None not in times:
         values["reverberation"] = attributes.reverberation(times)
 
-    mix = attributes.normalised(samples.mean(axis=0, dtype=float))
+    mix = samples.mean(axis=0, dtype=float) if full_mix.downmix is None else full_mix.downmix @ samples
+    mix = attributes.normalised(mix)
     if mix is None:
         return values
     values["roughness"] = attributes.roughness(mix)

@@ -17,6 +17,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 
+from mirflow.core import channels
+from mirflow.library import layouts
+
 JUNK = 64 * 1024  # bytes in which the first frame is searched for
 FRAMED = 0.9  # share of the bytes (without tags) that must belong to valid frames; otherwise the file is something else
 # Sizes that writers into a pipe leave in the header: 0, or the most that a program believes in, less a header or a
@@ -26,6 +29,9 @@ COUNTED_HEADER = 44  # bytes that the size of the samples may exceed them: recor
 Bytes = bytes | mmap.mmap  # a file's content: a memory map does not load it whole
 CONSECUTIVE = 3  # so many frames in a row are not a coincidence
 MOST_TAG_FRAMES = 10_000  # in an ID3v2 tag whose size is wrong; a bound on the time that a made-up tag costs
+# FFmpeg's muxer of MP4 before this version, and that of AIFF until today, state a layout with a tag that means another
+# order than that of the samples, which is WAV's.
+LAVF_WITH_ORDER = 61
 ZEROS = 0.5  # share of an MPEG file that may be zeros at its end, where no header says how many frames there are
 
 
@@ -44,6 +50,8 @@ class Container:
     patches : (offset in the file, bytes) to read instead of those in the file, where decoders cannot handle what a
         writer left there
     streaminfo : of a FLAC file
+    layout : the positions of the channels of PCM as the file states them, in the order of the file (see
+        `mirflow.core.channels`); empty where it states none
     ignored : what in the file is wrong or is no audio, though no sound is missing; "" where there is nothing
     """
 
@@ -51,6 +59,7 @@ class Container:
     spans: tuple[tuple[int, int], ...]
     patches: tuple[tuple[int, bytes], ...] = ()
     streaminfo: "StreamInfo | None" = None
+    layout: tuple[str, ...] = ()
     ignored: str = ""
 
 
@@ -266,7 +275,7 @@ def _before_tags(data: Bytes, start: int) -> int:
 
 
 def _flac(data: Bytes, start: int, stop: int) -> Container:
-    position, last, info = start + 4, False, None
+    position, last, info, layout = start + 4, False, None, ()
     while not last:
         (header,) = _at(data, position, ">I", stop)
         last, kind, length = bool(header >> 31), header >> 24 & 0x7F, header & 0xFFFFFF
@@ -282,10 +291,15 @@ def _flac(data: Bytes, start: int, stop: int) -> Container:
                 frames=packed & (1 << 36) - 1,
                 md5=data[position + 18 : position + 34],
             )
+        if kind == 4 and (mask := _MASK_COMMENT.search(data[position : position + length])):
+            layout = channels.of_mask(int(mask[1], 16))
         position += length
     if info is None:
         raise Damaged("damaged: a FLAC file without STREAMINFO")
-    return Container("FLAC", ((start, stop),), streaminfo=info)
+    return Container("FLAC", ((start, stop),), streaminfo=info, layout=layout)
+
+
+_MASK_COMMENT = re.compile(rb"WAVEFORMATEXTENSIBLE_CHANNEL_MASK=0x([0-9A-F]{1,8})(?![0-9A-F])", re.IGNORECASE)
 
 
 def _chunks(data: Bytes, position: int, stop: int, order: str) -> Iterator[tuple[bytes, int, int]]:
@@ -299,20 +313,33 @@ def _chunks(data: Bytes, position: int, stop: int, order: str) -> Iterator[tuple
 def _wave(data: Bytes, start: int, stop: int) -> Container:
     magic = data[start : start + 4]
     kind = "WAV" if magic == b"RIFF" else magic.decode()
-    sizes = None  # where ds64, the chunk with the sizes of 64 bits, is
+    sizes, layout = None, ()  # where ds64, the chunk with the sizes of 64 bits, is
     for name, position, size in _chunks(data, start + 12, stop, "<"):
         if name == b"ds64" and size >= 24:
             sizes = position
+        elif name == b"fmt ":
+            layout = _wave_layout(data, position, size, stop)
         elif name == b"data":
             told = size
             if sizes is not None and size == 0xFFFFFFFF:
                 (told,) = _at(data, sizes + 8, "<Q", stop)
             actual, ignored = _data_size("the data chunk", data, (start, position, stop), told, "<")
             if magic == b"RIFF" and size == actual:
-                return Container(kind, ((start, stop),))
+                return Container(kind, ((start, stop),), layout=layout)
             patches = _wave_patches(start, position, magic, sizes, actual)
-            return Container(kind, ((start, stop),), patches, ignored=ignored)
+            return Container(kind, ((start, stop),), patches, layout=layout, ignored=ignored)
     raise Damaged("truncated: a WAV file without a data chunk")
+
+
+def _wave_layout(data: Bytes, position: int, size: int, stop: int) -> tuple[str, ...]:
+    """Return the layout that the fmt chunk at `position` states: by a mask, if it is WAVEFORMATEXTENSIBLE.
+
+    Bits of the mask beyond the number of channels do not count.
+    """
+    if size < 40 or position + 24 > stop:
+        return ()
+    tag, count, mask = struct.unpack_from("<HH16xI", data, position)
+    return channels.of_mask(mask)[:count] if tag == 0xFFFE else ()
 
 
 def _wave_patches(
@@ -385,24 +412,41 @@ _W64_WAVE = b"wave" + bytes.fromhex("f3acd3118cd100c04f8edb8a")
 
 
 def _w64(data: Bytes, start: int, stop: int) -> Container:
-    position = start + 40
+    position, layout = start + 40, ()
     while position + 24 <= stop:
         (size,) = struct.unpack_from("<Q", data, position + 16)
-        if data[position : position + 4] == b"data":
+        if data[position : position + 4] == b"fmt ":
+            layout = _wave_layout(data, position + 24, size - 24, stop)
+        elif data[position : position + 4] == b"data":
             if size > stop - position:
                 raise _missing("the data chunk", size, stop - position)
-            return Container("W64", ((start, stop),))
+            return Container("W64", ((start, stop),), layout=layout)
         position += max(24, size + 7 & ~7)
     raise Damaged("truncated: a W64 file without a data chunk")
 
 
 def _aiff(data: Bytes, start: int, stop: int) -> Container:
+    sizes, ignored, layout, hidden, is_of_ffmpeg = None, "", (), (), True
     for name, position, size in _chunks(data, start + 12, stop, ">"):
-        if name == b"SSND":
+        if name == b"COMM":
+            is_of_ffmpeg = False  # which writes the layout before all else
+        elif name == b"CHAN":
+            layout = layouts.of_apple(data[position : min(position + size, stop)])
+            layout = channels.ascending(layout) if is_of_ffmpeg else layout
+            hidden = _hidden(position - 8, b"JUNK")
+        elif name == b"SSND" and sizes is None:
             actual, ignored = _data_size("the SSND chunk", data, (start, position, stop), size, ">")
-            patches = ((position - 4, struct.pack(">I", min(actual, 0xFFFFFFFF))),) if ignored else ()
-            return Container("AIFF", ((start, stop),), patches, ignored=ignored)
-    raise Damaged("truncated: an AIFF file without an SSND chunk")
+            sizes = ((position - 4, struct.pack(">I", min(actual, 0xFFFFFFFF))),) if ignored else ()
+            if ignored:
+                break  # what follows cannot be found
+    if sizes is None:
+        raise Damaged("truncated: an AIFF file without an SSND chunk")
+    return Container("AIFF", ((start, stop),), sizes + hidden, layout=layout, ignored=ignored)
+
+
+def _hidden(position: int, name: bytes) -> tuple[tuple[int, bytes], ...]:
+    """Return the patch that hides a channel layout from FFmpeg: PyAV crashes where channels are in an unusual order."""
+    return ((position, name),)
 
 
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
@@ -463,7 +507,7 @@ def _finds(data: Bytes, byte: bytes, start: int, stop: int) -> Iterator[int]:
 
 
 def _mp4(data: Bytes, start: int, stop: int) -> Container:
-    position, names = start, set()
+    position, names, layout, hidden = start, set(), (), ()
     while position + 8 <= stop:
         size, name = struct.unpack_from(">I4s", data, position)
         if not re.fullmatch(rb"[ -~\xa9]{4}", name):
@@ -476,11 +520,32 @@ def _mp4(data: Bytes, start: int, stop: int) -> Container:
             break
         if position + size > stop:
             raise _missing(f"the box {name.decode('latin-1')!r}", size, stop - position)
+        if name == b"moov":
+            layout, hidden = _mp4_layout(data, position, position + size)
         names.add(name)
         position += size
     if b"moov" not in names:
         raise Damaged("truncated: an MP4 file without its index (no 'moov' box)")
-    return Container("MP4", ((start, stop),))
+    return Container("MP4", ((start, stop),), hidden, layout=layout)
+
+
+def _mp4_layout(data: Bytes, start: int, stop: int) -> tuple[tuple[str, ...], tuple[tuple[int, bytes], ...]]:
+    """Return the layout that a box chan or chnl between two positions states, and the patches that hide all of them."""
+    layout, hidden = (), ()
+    for at in _finds(data, b"c", start + 4, stop):
+        name = data[at : at + 4]
+        if name not in (b"chan", b"chnl"):
+            continue
+        (size,) = struct.unpack_from(">I", data, at - 4)
+        content = data[at + 8 : min(at - 4 + size, stop)]  # after version and flags
+        if len(content) != size - 12 or (name == b"chan" and (size < 24 or (size - 24) % 20)):
+            continue
+        layout = layout or (layouts.of_apple if name == b"chan" else layouts.of_iso)(content)
+        hidden += _hidden(at, b"free")
+    writer = re.search(rb"Lavf(\d+)\.", data[start:stop])
+    if writer and int(writer[1]) < LAVF_WITH_ORDER:
+        layout = channels.ascending(layout)
+    return layout, hidden
 
 
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")

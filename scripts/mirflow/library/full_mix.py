@@ -2,7 +2,7 @@
 
 A FLAC file is copied as it is. Everything else is decoded at its own rate and with its own channels, block by block:
 integers keep their bits, floats and lossy formats become 24 bit. A source that exceeds full scale is attenuated as a
-whole until it fits; nothing is ever clipped.
+whole until it fits; nothing is ever clipped. Channels are in the order of WAV files (`mirflow.core.channels`).
 """
 
 import hashlib
@@ -18,12 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mirflow.core import artifacts, audio
+from mirflow.core import artifacts, audio, channels
 from mirflow.core.errors import MirflowError
 from mirflow.library import containers
 from mirflow.library.containers import Container, Damaged, StreamInfo, Window
 
-VERSION = 1  # raise it when the samples change
+VERSION = 2  # raise it when the samples change; `mirflow.workflow.upgrades` says which files of version 1 stay valid
 BLOCK = 65536  # samples per channel that are in memory at a time, about
 MAX_CHANNELS = 8  # FLAC's
 MIN_RATE = 4000  # Hz; the loudness filter of ITU-R BS.1770 has a corner at 1682 Hz
@@ -34,6 +34,7 @@ MAX_PEAK = 1 << 31  # times full scale: floats may be scaled like integers; a fl
 SLACK = 0.5  # s that an MP4 or ASF header may announce too many: some include the delay of the encoder
 LACKING = 0.01  # s that FFmpeg may decode less than libsndfile announces
 PADDING = 8192  # samples, the most that an AAC encoder adds to fill its last frames
+OPUS_RATE = 48000  # Hz, of all Opus (RFC 7845, 5.1): the rate in its header only says what was encoded
 
 DEMUXERS = {
     "FLAC": "flac", "WAV": "wav", "RF64": "wav", "W64": "w64", "AIFF": "aiff", "OGG": "ogg",
@@ -69,8 +70,10 @@ def make(
     Returns
     -------
     source, sha256 and size (bytes) of the file, format and codec as found; rate (Hz), channels, frames, duration (s)
-    and bit_depth as written; gain_db : by how much a source beyond full scale was attenuated, otherwise 0;
-    ignored : what in the file is wrong or is no audio though no sound is missing; absent where there is nothing
+    and bit_depth as written; layout : the positions of more than two channels, where the source states them
+    (`mirflow.core.channels.POSITIONS`, separated by spaces); gain_db : by how much a source beyond full scale was
+    attenuated, otherwise 0; ignored : what in the file is wrong or is no audio though no sound is missing. Both layout
+    and ignored are absent where there is nothing to say
 
     Raises
     ------
@@ -174,6 +177,7 @@ def _written(source: "_Source", flac: Path) -> dict:
         "codec": source.codec,
         "rate": source.rate,
         "channels": source.channels,
+        **({"layout": " ".join(source.layout)} if source.layout else {}),
         "frames": frames,
         "duration": frames / source.rate,
         "bit_depth": bits,
@@ -230,6 +234,7 @@ class _Source:
     ----------
     codec : the decoder's name of it
     rate, channels : of the whole file
+    layout : the positions of its channels where it has more than two and states them, in WAV's order
     bits : of integer samples; None for floats
     announced : minimum of samples per channel according to the headers; 0 where they do not say
     is_flac_for_all : whether it is a FLAC file that can be copied: libsndfile, which reads it later, accepts it
@@ -248,6 +253,7 @@ class _Source:
         self.ignored, self.failed = container.ignored, instead_of
         with closing(self._open(container.spans[0])) as stream:
             self.codec, self.rate, self.channels = stream.codec, stream.rate, stream.channels
+            self.layout, self._order = self._arranged(stream)
             self.bits = container.streaminfo.bits if container.streaminfo else stream.bits
             self.announced = container.streaminfo.frames if container.streaminfo else stream.announced
             self.is_flac_for_all = self._is_usual_flac and isinstance(stream, _Sndfile)
@@ -272,6 +278,18 @@ class _Source:
         """Whether it is a FLAC file of a kind that libsndfile can read (some metadata still make it fail)."""
         info = self.container.streaminfo
         return info is not None and info.bits in (8, 16, 24) and info.frames > 0  # what libsndfile supports
+
+    def _arranged(self, stream: "_Sndfile | _Ffmpeg") -> tuple[tuple[str, ...], list[int] | None]:
+        """Return the layout in WAV's order, and the order in which channels must be taken where it is another one.
+
+        Decoders of coded sound put the channels into WAV's order. Those of PCM leave them in the order of the file,
+        which the container may state.
+        """
+        stated = stream.layout or (self.container.layout if stream.is_in_file_order else ())
+        order = channels.order(stated) if len(stated) == stream.channels > 2 else None
+        if order is None:
+            return (), None
+        return tuple(stated[channel] for channel in order), order if order != sorted(order) else None
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Yield [n, channel] blocks: int32 with the sample in the upper bits, or float.
@@ -309,7 +327,8 @@ class _Source:
                         f"changes from {self.rate} Hz, {self.channels} channels to {stream.rate} Hz, "
                         f"{stream.channels} channels"
                     )
-                yield from stream.blocks()
+                for block in stream.blocks():
+                    yield block if self._order is None else np.ascontiguousarray(block[:, self._order])
 
     def _open(self, span: tuple[int, int]) -> "_Sndfile | _Ffmpeg":
         window = Window(self.data, *span, patches=self.container.patches)
@@ -371,17 +390,24 @@ class _Sndfile:
         self.announced = file.frames
         digits = re.fullmatch(r"(?:PCM_[SU]?|ALAC_)(\d+)", file.subtype)
         self.bits = int(digits[1]) if digits else None
+        self.layout, self.is_in_file_order = (), True
 
     @classmethod
     def opened(cls, window: Window) -> "_Sndfile | None":
-        """Return the stream, or None where libsndfile cannot read such a file."""
+        """Return the stream, or None where libsndfile cannot read such a file, or reads it in a wrong way.
+
+        It leaves more than two channels in Ogg in the order of Vorbis, and decodes Opus at the rate in its header. It
+        can read MPEG audio in WAV, but see FFMPEG_ONLY.
+        """
         import soundfile
 
         try:
             file = soundfile.SoundFile(window)
         except soundfile.LibsndfileError:
             return None
-        if file.subtype.startswith("MPEG"):  # in WAV: see FFMPEG_ONLY
+        is_surround = file.format == "OGG" and file.channels > 2
+        is_slow = file.subtype == "OPUS" and file.samplerate != OPUS_RATE
+        if is_surround or is_slow or file.subtype.startswith("MPEG"):
             file.close()
             return None
         return cls(file)
@@ -409,7 +435,8 @@ class _Sndfile:
             raise _Undecodable(f"truncated: its header says {self.file.frames} samples, {frames} were decoded")
 
 
-_INTEGERS = {"u8": 8, "s16": 16, "s32": 32}  # FFmpeg's sample formats and their bits
+# FFmpeg's sample formats: their type, and how many bits integers have.
+_FORMATS = {"u8": ("u1", 8), "s16": ("i2", 16), "s32": ("i4", 32), "flt": ("f4", None), "dbl": ("f8", None)}
 
 
 class _Ffmpeg:
@@ -431,7 +458,17 @@ class _Ffmpeg:
             raise Damaged("has no samples")
         self.rate, self.channels = self.first.sample_rate, self.first.layout.nb_channels
         self.codec = self.stream.codec_context.codec.canonical_name
-        self.bits = _INTEGERS.get(self.first.format.packed.name)
+        self.bits = _FORMATS.get(self.first.format.packed.name, ("", None))[1]
+        self.is_in_file_order = self.codec.startswith(("pcm", "adpcm")) or self.codec == "flac"
+        self.layout = self._layout()
+
+    def _layout(self) -> tuple[str, ...]:
+        """Return the positions of the channels where the coded sound states them; empty for PCM."""
+        if self.codec == "flac":  # the decoder does not know the comments around it
+            tags = {name.upper(): value for name, value in self.stream.metadata.items()}
+            mask = re.fullmatch(r"0x([0-9A-Fa-f]{1,8})", tags.get("WAVEFORMATEXTENSIBLE_CHANNEL_MASK", ""))
+            return channels.of_mask(int(mask[1], 16)) if mask else ()
+        return () if self.is_in_file_order else tuple(channel.name for channel in self.first.layout.channels)
 
     @contextmanager
     def _translated(self, decoded: int = 0) -> Iterator[None]:
@@ -490,12 +527,15 @@ class _Ffmpeg:
 
 def _samples(frame) -> np.ndarray:
     """Return the samples of an FFmpeg frame: [n, channel], int32 with the sample in the upper bits, or float."""
-    samples = frame.to_ndarray()
-    samples = samples.T if frame.format.is_planar else samples.reshape(frame.samples, -1)
-    if samples.dtype == np.uint8:
+    kind, bits = _FORMATS.get(frame.format.packed.name, ("", None))
+    if not kind:
+        raise Damaged(f"has samples in an unknown format ({frame.format.name})")
+    count = frame.layout.nb_channels
+    if frame.format.is_planar:  # not frame.to_ndarray(), which reads beyond the last of eight planes
+        planes = frame.planes[:count]
+        samples = np.stack([np.frombuffer(plane, kind, frame.samples) for plane in planes], axis=1)
+    else:
+        samples = np.frombuffer(frame.planes[0], kind, frame.samples * count).reshape(-1, count)
+    if bits == 8:
         return (samples.astype(np.int32) - 128) << 24
-    if samples.dtype.kind == "f" or samples.dtype == np.int32:
-        return samples
-    if samples.dtype == np.int16:
-        return samples.astype(np.int32) << 16
-    raise Damaged(f"has samples in an unknown format ({frame.format.name})")
+    return samples.astype(np.int32) << 16 if bits == 16 else samples

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mirflow.core.audio import Audio
+from mirflow.dsp.separation.channels import in_phase
 from mirflow.models import catalogue, loading
 from mirflow.stems import dsp, trained
 
@@ -38,7 +39,7 @@ def choose(
     MirflowError : the model is missing, or belongs to another backend
     """
     if backend == "dsp":
-        return dsp.separate, {"backend": backend, "version": dsp.VERSION}
+        return partial(in_phase, dsp.separate), {"backend": backend, "version": dsp.VERSION}
     if entry or not files:
         entry = trained.entry(backend, entry)
     paths = files or catalogue.path(entry)
@@ -46,7 +47,7 @@ def choose(
     named = [entry] if entry else []
     loaded = loading.load(trained.load, paths, device, named, backend=backend, segment=segment, entry=entry)
     differing = {n: v for n, v in (running | {"segment": segment}).items() if v != trained.DEFAULTS[n]}
-    return partial(trained.separate, separator=loaded.value, **running), {
+    return partial(in_phase, partial(trained.separate, separator=loaded.value, **running)), {
         "backend": backend,
         "backend_version": importlib.metadata.version(trained.package(backend)),
         "model": {"name": entry or Path(paths[0]).name, "sha256": loaded.files},

@@ -15,4 +15,4 @@ def separate(full_mix: Audio) -> dict[str, np.ndarray]:
     -------
     drums, bass, other, vocals : each float32 [channel, n] like the mix; their sum is the mix, up to rounding
     """
-    return split.separate(full_mix.samples, full_mix.rate)
+    return split.separate(full_mix.samples, full_mix.rate, full_mix.layout)

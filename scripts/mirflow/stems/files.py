@@ -24,6 +24,7 @@ def write(
     paths: Mapping[str, str | PathLike] | Sequence[str | PathLike],
     format: str | None = None,
     bitrate: int = 192,
+    layout: Sequence[str] = (),
 ) -> dict:
     """Write four stems, all or none; their levels relative to each other never change.
 
@@ -34,6 +35,7 @@ def write(
     paths : by stem, or in the order drums, bass, other, vocals
     format : one of `STEM_FORMATS`; None: that of the paths' suffix
     bitrate : kbit/s of mp3 (constant) and of ogg (nominal, for 44.1 kHz stereo); the other formats are lossless
+    layout : the positions of the channels (`mirflow.core.channels`); empty: the default
 
     Returns
     -------
@@ -65,7 +67,7 @@ def write(
     if format == "mp3":
         target = next((known for known in mp3.RATES if known >= rate), mp3.RATES[-1])
         for name in STEMS:  # one after another, so that only one stem is in memory twice
-            stems[name] = _at_rate(fold_down(stems[name]), rate, target)
+            stems[name] = _at_rate(fold_down(stems[name], layout), rate, target)
         rate = target
 
     peak = max(float(max(samples.max(), -samples.min())) for samples in stems.values())

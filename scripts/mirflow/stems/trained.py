@@ -158,7 +158,9 @@ def separate(
     samples = full_mix.samples
     if not np.isfinite(samples).all():
         raise MirflowError("the mix holds NaN or infinity")
-    groups = pairs(len(samples)) if separator.channels == 2 else [(c, None) for c in range(len(samples))]
+    groups = (
+        pairs(len(samples), full_mix.layout) if separator.channels == 2 else [(c, None) for c in range(len(samples))]
+    )
     stems: dict[str, np.ndarray] = {}
     for first, second in groups:
         members = [first] if second is None else [first, second]

@@ -34,6 +34,7 @@ from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 from mirflow.core import identity, layout
 from mirflow.models import download
+from mirflow.workflow import upgrades
 from mirflow.workflow.records import Records
 
 KNOWN_VERSION = "9.27.1"
@@ -162,7 +163,8 @@ def decide_by_meaning() -> None:
         for output in [file] if file is not None else job.output:
             recorded = persistence.params(output)
             if recorded is not None:
-                old, new = set(recalled(recorded, job.params.made_by)), set(meant(job))
+                known = recalled(recorded, job.params.made_by)
+                old, new = set(upgrades.renewed(known, str(output))), set(meant(job))
                 changes |= ParamsChange(only_old=old - new, only_new=new - old, files={output})
         return changes
 

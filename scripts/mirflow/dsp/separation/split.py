@@ -17,6 +17,8 @@ Wiener filter then divides the mix between these estimates, so the stems add up 
 A mono signal has no side. Surround sound is analysed in a downmix to stereo.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mirflow.core.layout import STEMS
@@ -59,7 +61,7 @@ PARTIAL_WIDTH = 13.0  # Hz, standard deviation: the main lobe of the window
 BASS_UP_TO = 500.0  # Hz, where the gain of the bass starts to fall
 
 
-def separate(samples: np.ndarray, rate: int) -> dict[str, np.ndarray]:
+def separate(samples: np.ndarray, rate: int, layout: Sequence[str] = ()) -> dict[str, np.ndarray]:
     """Separate a mix into drums, bass, other and vocals.
 
     The mix is separated in chunks of equal length, at most `CHUNK_SECONDS` + `FADE_SECONDS`. Consecutive chunks are
@@ -69,6 +71,7 @@ def separate(samples: np.ndarray, rate: int) -> dict[str, np.ndarray]:
     ----------
     samples : float32 [channel, n]
     rate : Hz
+    layout : the positions of the channels (`mirflow.core.channels`); empty: the default
 
     Returns
     -------
@@ -95,7 +98,7 @@ def separate(samples: np.ndarray, rate: int) -> dict[str, np.ndarray]:
             ramp[:fade] = np.linspace(0, 1, fade, dtype=np.float32)
         if k < count - 1:
             ramp[-fade:] = np.linspace(1, 0, fade, dtype=np.float32)
-        for name, part in _separate_chunk(samples[:, start:stop], rate).items():
+        for name, part in _separate_chunk(samples[:, start:stop], rate, layout).items():
             part *= ramp
             stems[name][:, start:stop] += part
     np.subtract(samples, stems["drums"], out=stems["other"])
@@ -104,7 +107,7 @@ def separate(samples: np.ndarray, rate: int) -> dict[str, np.ndarray]:
     return stems
 
 
-def _separate_chunk(samples: np.ndarray, rate: int) -> dict[str, np.ndarray]:
+def _separate_chunk(samples: np.ndarray, rate: int, layout: Sequence[str]) -> dict[str, np.ndarray]:
     """Separate one chunk [channel, n]. Returns drums, bass and vocals, float32 [channel, n]; nothing for silence."""
     from scipy.fft import next_fast_len
 
@@ -114,13 +117,13 @@ def _separate_chunk(samples: np.ndarray, rate: int) -> dict[str, np.ndarray]:
         return {}
     hop = max(next_fast_len(round(FRAME_SECONDS * rate / 4), real=True), 8)
     level = np.float32(np.sqrt(power))
-    stereo = fold_down(samples) / level
+    stereo = fold_down(samples, layout) / level
     mid_side = mid_and_side(stereo) if len(stereo) == 2 else np.concatenate([stereo, np.zeros_like(stereo)])
     spectra = [stft(signal, 4 * hop, hop) for signal in mid_side]
     gains = stem_gains(mid_side, spectra, rate, hop)
 
     stems = {name: np.empty_like(samples) for name in gains}
-    for first, second in pairs(channels):
+    for first, second in pairs(channels, layout):
         members = [first] if second is None else [first, second]
         if channels > 2:
             pair = samples[members] / level
