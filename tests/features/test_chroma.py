@@ -58,6 +58,15 @@ def test_the_tuning_does_not_change_the_chroma(cents):
     assert chroma_of_mix(shifted) == pytest.approx(chroma_of_mix(chords(chord, seconds=4)), abs=0.01)
 
 
+@pytest.mark.parametrize("note", [26, 29, 33, 38])
+@pytest.mark.parametrize("cents", [-30, 0, 20])
+@pytest.mark.parametrize("seconds", [0.5, 5])
+def test_low_tones_without_overtones_have_a_tuning(note, cents, seconds):
+    notes = chords([[note]] * round(5 / seconds), seconds=seconds, partials=1, a4=440 * 2 ** (cents / 1200))
+    # within the effect of the weight at 440 Hz
+    assert pitch_class.tuning_of(sound(notes)) == pytest.approx(cents / 100, abs=0.07)
+
+
 def test_the_tuning_of_noise_is_near_zero():
     noise = np.random.default_rng(0).standard_normal(10 * RATE)
     assert abs(pitch_class.tuning_of(sound(noise))) < 0.1

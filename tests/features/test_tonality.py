@@ -7,6 +7,7 @@ from synthesis import cadence, chords, mix_of, silence_like
 
 from mirflow import features
 from mirflow.core.audio import Audio
+from mirflow.dsp import essentia_algorithms
 from mirflow.features import tonality
 
 RATE = 44100
@@ -39,11 +40,40 @@ def test_the_key_of_cadences_is_found(tonic, scale, partials):
     assert values["tonic_strength"] > 0.6
 
 
-def test_all_key_names_are_converted_to_pitch_classes():
-    """Essentia returns the names of keys, with sharps and flats, which are converted to numbers."""
+def test_the_key_of_a_profile_moves_with_the_profile():
     scale = np.array([1, 0, 0.6, 0, 0.8, 0.5, 0, 0.9, 0, 0.5, 0, 0.4])
     for tonic in range(12):
         assert tonality.key_of(np.roll(scale, tonic))[:2] == (tonic, "major")
+
+
+@pytest.mark.parametrize(
+    ("scale", "progression"),
+    [
+        ("major", [(0, 4, 7), (7, 11, 2), (9, 0, 4), (5, 9, 0)]),  # I V vi IV
+        ("major", [(0, 4, 7, 10), (5, 9, 0, 3), (0, 4, 7, 10), (7, 11, 2, 5)]),  # blues
+        ("minor", [(0, 3, 7), (8, 0, 3), (5, 8, 0), (7, 11, 2)]),  # i VI iv V
+    ],
+)
+@pytest.mark.parametrize("tonic", [0, 7, 10])
+@pytest.mark.parametrize("decibels", [0, 10])
+def test_a_bass_without_overtones_does_not_move_the_key_by_a_fifth(scale, progression, tonic, decibels):
+    other = chords([[60 + (tonic + note) % 12 for note in chord] for chord in progression], seconds=1.6)
+    eighths = [[28 + (tonic + chord[0] - 4) % 12] for chord in progression for _ in range(8)]
+    bass = chords(eighths, seconds=0.2, partials=1)
+    bass *= np.sqrt(np.mean(other**2) / np.mean(bass**2)) * 10 ** (decibels / 20)
+    values = tonality_of_mix(bass + other)
+    assert (values["tonic"], values["tonic_scale"]) == (tonic, scale)
+
+
+@pytest.mark.parametrize("partials", [1, 6])
+@pytest.mark.parametrize("notes", [[45], [69], [40, 47], [40, 47, 52], [60, 67]])
+def test_a_note_or_a_fifth_has_no_clear_key(notes, partials):
+    assert tonality_of_mix(chords([notes], seconds=3, partials=partials))["tonic_strength"] < 0.45
+
+
+def test_two_keys_that_fit_equally_well_have_a_low_strength():
+    loop = chords([[60, 64, 67], [57, 60, 64]] * 3, seconds=0.8)  # C major and A minor in turn
+    assert tonality_of_mix(loop)["tonic_strength"] < 0.6
 
 
 def test_the_pitch_class_of_a_note_has_the_value_one():
@@ -104,6 +134,16 @@ def test_level_polarity_anti_phase_and_rate_do_not_matter():
         }
         assert hpcp(measure(**changed)) == pytest.approx(hpcp(expected), abs=0.02)
         assert measure(**changed)["tonic"] == 10
+
+
+@pytest.mark.parametrize("a4", [432, 446])
+def test_essentia_finds_the_same_keys(a4):
+    standard = essentia_algorithms.standard()
+    for tonic, scale in ((1, "major"), (6, "minor")):
+        mix = mix_of(*cadence(tonic, scale, a4=a4).values())
+        name, mode, _ = standard.KeyExtractor(profileType="bgate")(mix.samples[0])
+        values = tonality_of_mix(mix.samples)
+        assert (values["tonic"], values["tonic_scale"]) == ({"C#": 1, "F#": 6}[name], mode)
 
 
 def test_silence_has_no_values():

@@ -14,11 +14,14 @@ NAMES = ("C", "C sharp", "D", "D sharp", "E", "F", "F sharp", "G", "G sharp", "A
 FRAME = 70560  # samples at 44.1 kHz: 1.6 s. Resolves semitones above E1; has small prime factors at the usual rates
 HOP = FRAME // 4
 ACTIVE_DB = 60  # frames further below the loudest one are silent; so are stems further below the mix
-LOWEST_NOTE, HIGHEST_NOTE = 24, 107  # MIDI: C1 to B7, seven octaves
+LOWEST_NOTE, SEMITONES = 24, 84  # from MIDI note 24, C1, to B7: seven octaves
 A4_NOTE, A4_HZ = 69, 440.0
 
-TUNING_HZ = (65.0, 2100.0)  # range of the spectral peaks that are used
+TUNING_FRAME = 8820  # samples at 44.1 kHz: 0.2 s. Notes of a bass line often last no longer
+LOWEST_TUNED, HIGHEST_TUNED = 26.0, 2100.0  # Hz, of the spectral peaks that are used
+FULL_TUNED = 65.0  # Hz; lower peaks count less, because the pitch of drums is often there
 TUNING_PEAK_DB = 40  # peaks further below the strongest peak of their frame are not used
+TOLERANCE = 0.2  # of the curvature of spectral peaks of steady tones
 TUNING_PRIOR = 0.1  # weight at 440 Hz, relative to that of all peaks, so that noise gets a deviation near 0
 
 
@@ -64,22 +67,19 @@ def tuning_of(sound: Audio) -> float:
     It is the circular mean, weighted by magnitude, of the deviations of spectral peaks from equal temperament. Unlike
     the mode of a histogram, it is a continuous function of the audio.
     """
-    frequency = spectrum.frequencies(sound.rate, FRAME)
-    begin, end = np.searchsorted(frequency, TUNING_HZ)
-    end = min(end, len(frequency) - 1)
-    vector_sum, weight = 0j, 0.0
-    for magnitude in spectrum.magnitudes(sound.samples, sound.rate, frame=FRAME, hop=HOP):
-        below, centre, above = (magnitude[:, begin + shift : end + shift] for shift in (-1, 0, 1))
-        strongest = centre.max(axis=1, keepdims=True, initial=0)
-        peaks = (centre > below) & (centre >= above) & (centre > strongest * 10 ** (-TUNING_PEAK_DB / 20))
-        left, middle, right = (np.log(np.maximum(part[peaks], 1e-30)) for part in (below, centre, above))
-        offset = (
-            0.5 * (left - right) / np.minimum(left - 2 * middle + right, -1e-12)
-        )  # of the vertex of the parabola, in bins
-        peak_frequency = (np.nonzero(peaks)[1] + begin + offset) * frequency[1]
-        vector_sum += (centre[peaks] * np.exp(2j * np.pi * frequency_to_note(peak_frequency))).sum(dtype=complex)
-        weight += float(centre[peaks].sum(dtype=np.float64))
-    return float(np.angle(vector_sum + TUNING_PRIOR * weight) / (2 * np.pi)) if weight else 0.0
+    spacing = spectrum.frequencies(sound.rate, TUNING_FRAME)[1]
+    narrowest, widest = spectrum.STEADY_CURVATURE
+    vector_sum, weight_sum = 0j, 0.0
+    for magnitude in spectrum.magnitudes(sound.samples, sound.rate, frame=TUNING_FRAME, hop=TUNING_FRAME // 2):
+        _, frequency, peak, curvature = spectrum.peaks(
+            magnitude, spacing, lowest=LOWEST_TUNED, highest=HIGHEST_TUNED, threshold=10 ** (-TUNING_PEAK_DB / 20)
+        )
+        # Where a note begins, ends or glides, the peak is wider or narrower, and its frequency is not that of a note.
+        steady = (curvature > narrowest - TOLERANCE) & (curvature < widest + TOLERANCE)
+        weight = steady * peak * np.minimum(frequency / FULL_TUNED, 1) ** 2
+        vector_sum += (weight * np.exp(2j * np.pi * frequency_to_note(frequency))).sum()
+        weight_sum += weight.sum()
+    return float(np.angle(vector_sum + TUNING_PRIOR * weight_sum) / (2 * np.pi)) if weight_sum else 0.0
 
 
 def fold_to_chroma(power: np.ndarray, frequency: np.ndarray, tuning: float) -> np.ndarray:
@@ -107,8 +107,12 @@ def fold_to_chroma(power: np.ndarray, frequency: np.ndarray, tuning: float) -> n
     Brown 1991, Calculation of a constant Q spectral transform, JASA 89(1)
     """
     weights, begin, end = _semitone_weights(len(frequency), float(frequency[1]), tuning)
-    amplitude = np.sqrt(np.maximum((weights @ power[:, begin:end].T).T, 0))
-    chroma = amplitude.reshape(len(power), -1, 12).sum(axis=1)  # the lowest semitone is a C
+    return _sum_octaves((weights @ power[:, begin:end].T).T)
+
+
+def _sum_octaves(energy: np.ndarray) -> np.ndarray:
+    """Return the chroma of the energies of the semitones from C1 to B7 [frame, semitone], see `fold_to_chroma`."""
+    chroma = np.sqrt(np.maximum(energy, 0)).reshape(len(energy), -1, 12).sum(axis=1)  # the lowest semitone is a C
     norm = np.linalg.norm(chroma, axis=1, keepdims=True)
     return chroma / np.where(norm > 0, norm, 1)
 
@@ -130,9 +134,9 @@ def _semitone_weights(bins: int, spacing: float, tuning: float):
     from scipy.sparse import csr_array
 
     note = frequency_to_note(np.arange(1, bins) * spacing, tuning) - LOWEST_NOTE
-    inside = np.flatnonzero((note > -1) & (note < HIGHEST_NOTE - LOWEST_NOTE + 1))
+    inside = np.flatnonzero((note > -1) & (note < SEMITONES))
     begin, end = (int(inside[0]) + 1, int(inside[-1]) + 2) if len(inside) else (0, 0)
-    distance = note[inside] - np.arange(HIGHEST_NOTE - LOWEST_NOTE + 1)[:, None]
+    distance = note[inside] - np.arange(SEMITONES)[:, None]
     return csr_array(np.where(np.abs(distance) < 1, np.cos(np.pi / 2 * distance) ** 4, 0)), begin, end
 
 
@@ -163,7 +167,10 @@ def chroma_between(sound: Audio, edges: np.ndarray, tuning: float) -> np.ndarray
     """Return the chroma of the intervals between consecutive times, such as beats, without silent intervals.
 
     Each interval is one Hann-windowed frame of the same length, so that adjacent intervals do not contribute. An
-    interval longer than `FRAME` is divided into equal parts, whose power spectra are averaged.
+    interval longer than `FRAME` is divided into equal parts, whose energies are added.
+
+    The frames are too short to resolve low semitones, so the energy of each bin counts for its instantaneous frequency
+    instead of its own: that of one note is the same in all bins that its energy is spread over.
 
     Parameters
     ----------
@@ -174,25 +181,57 @@ def chroma_between(sound: Audio, edges: np.ndarray, tuning: float) -> np.ndarray
     Returns
     -------
     float64 [interval, 12], each interval with the L2 norm 1
-    """
-    from scipy.fft import rfft
-    from scipy.signal import get_window
 
+    Source
+    ------
+    Auger & Flandrin 1995, Improving the readability of time-frequency and time-scale representations by the
+    reassignment method, IEEE TSP 43(5)
+    """
     longest = spectrum.transform_length(sound.rate, FRAME)
-    frequency = spectrum.frequencies(sound.rate, FRAME)
     chromas, energies = [], []
     for start, end in pairwise(np.clip(np.round(edges * sound.rate).astype(int), 0, sound.samples.shape[1])):
         if end - start < 2:
             continue
-        power = np.zeros(len(frequency))
         parts = np.array_split(sound.samples[:, start:end], -(-(end - start) // longest), axis=1)
-        for part in parts:
-            window = get_window("hann", part.shape[1])
-            window = (window / np.sqrt(np.square(window).sum())).astype(np.float32)
-            power += np.square(np.abs(rfft(part * window, longest, axis=1))).sum(axis=0, dtype=np.float64)
-        chromas.append(fold_to_chroma(power[None], frequency, tuning)[0])
-        energies.append(power.sum() / len(parts))
+        found = [_reassigned_energies(part, sound.rate, longest, tuning) for part in parts]
+        chromas.append(_sum_octaves(np.sum([semitones for semitones, _ in found], axis=0)[None])[0])
+        energies.append(np.mean([energy for _, energy in found]))
     return np.reshape(chromas, (-1, 12))[active(np.array(energies))]
+
+
+def _reassigned_energies(samples: np.ndarray, rate: int, length: int, tuning: float) -> tuple[np.ndarray, float]:
+    """Return the energy of each semitone from C1 to B7 in one Hann-windowed frame, and the energy of the whole frame.
+
+    Parameters
+    ----------
+    samples : the frame [channel, n]
+    rate : Hz
+    length : of the transform, in samples
+    tuning : semitones, from `tuning_of`
+
+    Returns
+    -------
+    float64 [semitone]; energy
+    """
+    from scipy.fft import rfft
+
+    phase = 2 * np.pi * np.arange(samples.shape[1]) / samples.shape[1]
+    window = 0.5 - 0.5 * np.cos(phase)
+    scale = 1 / np.sqrt(np.square(window).sum())
+    slope = np.pi / samples.shape[1] * np.sin(phase)  # of the window, per sample
+    spectra = rfft(samples * (window * scale), length, axis=1)
+    slopes = rfft(samples * (slope * scale), length, axis=1)
+    power = np.square(np.abs(spectra))
+    shift = -(slopes * spectra.conj()).imag / np.maximum(power, 1e-30)  # of the frequency, in radians per sample
+    frequency = np.fft.rfftfreq(length, 1 / rate) + shift * rate / (2 * np.pi)
+    note = frequency_to_note(np.maximum(frequency, 1e-3), tuning) - LOWEST_NOTE
+    inside = (note > -1) & (note < SEMITONES)
+    below = np.floor(note[inside]).astype(int)
+    energies = np.zeros(SEMITONES + 2)  # with one semitone more at both ends
+    for semitone in (below, below + 1):
+        weight = np.cos(np.pi / 2 * (note[inside] - semitone)) ** 4
+        energies += np.bincount(semitone + 1, weight * power[inside], minlength=len(energies))
+    return energies[1:-1], float(power.sum())
 
 
 def active(energy: np.ndarray) -> np.ndarray:

@@ -1,11 +1,15 @@
 """Short-time spectra with frames of the same duration at every sampling rate."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
 REFERENCE_RATE = 44100  # Hz: frame and hop sizes are given in samples at this rate
 BLOCK = 1 << 22  # samples that are transformed at a time, to limit memory
+
+# Of the peak of a sine in a Hann window: when its frequency is midway between two bins, and when it is that of a bin.
+STEADY_CURVATURE = (-np.log(5), -2 * np.log(2))
 
 
 def frame_length(rate: int, frame: int) -> int:
@@ -76,6 +80,37 @@ def magnitudes(samples: np.ndarray, rate: int, *, frame: int, hop: int) -> Itera
             frames = np.lib.stride_tricks.sliding_window_view(channel, length)[starts[begin : begin + step]]
             block.append(np.abs(rfft(frames * window, axis=-1)))
         yield block[0] if len(block) == 1 else np.sqrt(np.mean(np.square(block), axis=0))
+
+
+def peaks(
+    magnitude: np.ndarray, spacing: float, *, lowest: float, highest: float, threshold: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the spectral peaks, with the frequency and magnitude at the vertex of a parabola through three bins.
+
+    Parameters
+    ----------
+    magnitude : from `magnitudes` [frame, bin]
+    spacing : Hz between bins
+    lowest, highest : Hz; bins outside are no peaks
+    threshold : peaks are larger than this, relative to the largest magnitude in that range of their frame
+
+    Returns
+    -------
+    frame, int [k], ascending; frequency in Hz, float64 [k]; magnitude, float64 [k]; curvature, the second difference of
+    the logarithmic magnitude, float64 [k]: between `STEADY_CURVATURE` for a sine that does not change within the frame
+    """
+    begin = max(1, math.ceil(lowest / spacing))
+    end = max(begin, min(math.ceil(highest / spacing), magnitude.shape[1] - 1))
+    below, centre, above = (magnitude[:, begin + shift : end + shift] for shift in (-1, 0, 1))
+    largest = centre.max(axis=1, keepdims=True, initial=0)
+    is_peak = (centre > below) & (centre >= above) & (centre > largest * threshold)
+    left, middle, right = (
+        np.log(np.maximum(part[is_peak], 1e-30, dtype=np.float64)) for part in (below, centre, above)
+    )
+    curvature = np.minimum(left - 2 * middle + right, -1e-12)
+    offset = 0.5 * (left - right) / curvature  # of the vertex, in bins
+    frame, index = np.nonzero(is_peak)
+    return frame, (index + begin + offset) * spacing, np.exp(middle - 0.25 * (left - right) * offset), curvature
 
 
 def power_spectrum(samples: np.ndarray, rate: int, *, frame: int) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ from mirflow.dsp import pitch_class
 
 FEATURE = Feature(
     name="chroma",
-    version=1,
+    version=2,
     inputs=("full_mix", "bass", "other"),
     fields=tuple(
         Field(

@@ -15,7 +15,7 @@ _UNDEFINED = "the stem is silent (RMS below -70 dBFS), or audible in fewer than 
 
 FEATURE = Feature(
     name="per_stem_harmonic",
-    version=1,
+    version=2,
     inputs=(*HARMONIC_STEMS, "beats"),
     fields=tuple(
         field
