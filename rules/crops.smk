@@ -31,6 +31,7 @@ rule crops:
         downbeats=TRACK.grid("downbeats"),
         onsets=TRACK.grid("onsets"),
         stems=CROP_STEMS,
+        series=TRACK.timeseries if SERIES else [],
     output:
         TRACK.crops,
     log:
@@ -47,7 +48,8 @@ rule crops:
         made_by=identity.made_by("crops", **CROP_CHOICE, stems=CROPS["stems"]),
     shell:
         "mirflow crops {input.full_mix:q} --beats {input.beats:q} --downbeats {input.downbeats:q}"
-        " --onsets {input.onsets:q} --stems {input.stems:q} {params.choice} -o {output:q} 2> {log:q}"
+        " --onsets {input.onsets:q} --stems {input.stems:q} --series {input.series:q}"
+        " {params.choice} -o {output:q} 2> {log:q}"
 
 
 rule crop_features:

@@ -9,12 +9,13 @@ import pytest
 import soundfile
 
 from conftest import RATE, loop, write
-from mirflow import commands, features
+from mirflow import commands, features, timeseries
 from mirflow.core import artifacts, audio, layout
 from mirflow.core.audio import Audio
 from mirflow.crops import info, measure
 from mirflow.crops.plan import MULTIPLE
 from mirflow.stems import files as stem_files
+from mirflow.timeseries import files as timeseries_files
 
 FAST = ("loudness", "tempo", "onsets", "multiband_rms")
 BAR = 2.0  # s, in `loop`
@@ -267,6 +268,21 @@ def test_names_of_tracks(tmp_path, name):
     if len(name) < 80:
         assert listed["crops"][0]["file"] == f"{name}_0.flac"
     assert len(listed["crops"][0]["stems"]["vocals"].encode()) <= len("stems/") + 255
+
+
+def test_time_series_are_cut_exactly(track):
+    values = np.random.default_rng(0).standard_normal((2, 1300)).astype(np.float32)
+    timeseries_files.write(track.timeseries, {"x": timeseries_files.Series(values, "1", "made", -1.0)}, 13.0)
+    artifacts.write_times(track.grid("downbeats"), [0.123456, 4.3, 8.6543, 12.9])
+    listed = cut(track, "--mode", "bars", "--bars", "1", "--series", track.timeseries)
+    for crop in listed["crops"]:
+        path = track.crop(crop["index"], layout.SERIES)
+        start, frames = crop["start_sample"] / RATE, crop["valid_samples"] * 100 // RATE
+        expected = timeseries.read(track.timeseries, start=start, frames=frames)["x"]
+        found = timeseries.read(path)["x"]
+        assert np.allclose(found[:, :frames], expected, atol=1e-5) and found.shape[1] == frames + 1
+    cut(track, *BARS)
+    assert not list(Path(track.crops).parent.glob("*.npz")), "series of an earlier plan"
 
 
 def test_stems_beyond_full_scale_are_turned_down_together(tmp_path):

@@ -68,8 +68,8 @@ def k_weighting(rate: int) -> np.ndarray:
     )
 
 
-def step_powers(samples: np.ndarray, rate: int) -> np.ndarray:
-    """Return the K-weighted power of each complete step of 100 ms, summed over the channels with their weights.
+def step_powers(samples: np.ndarray, rate: int, step: float = STEP_SECONDS) -> np.ndarray:
+    """Return the K-weighted power of each complete step, summed over the channels with their weights.
 
     Windows of 0.4 s and of 3 s are means over 4 and over 30 steps, so the signal is filtered only once for both.
 
@@ -77,6 +77,7 @@ def step_powers(samples: np.ndarray, rate: int) -> np.ndarray:
     ----------
     samples : [channel, n], in the channel order of WAV files
     rate : Hz
+    step : s
 
     Returns
     -------
@@ -84,10 +85,10 @@ def step_powers(samples: np.ndarray, rate: int) -> np.ndarray:
     """
     from scipy.signal import sosfilt
 
-    steps = int(samples.shape[1] / rate / STEP_SECONDS + 1e-9)
+    steps = int(samples.shape[1] / rate / step + 1e-9)
     if steps == 0:
         return np.zeros(0)
-    edges = np.round(np.arange(steps + 1) * rate * STEP_SECONDS).astype(int)
+    edges = np.round(np.arange(steps + 1) * rate * step).astype(int)
     sections = k_weighting(rate)
     powers = np.zeros(steps)
     for weight, channel in zip(channel_weights(len(samples)), samples, strict=True):

@@ -135,6 +135,19 @@ def mean_hpcp(sound: Audio) -> np.ndarray | None:
     -------
     float64 [12], C first, with a maximum of 1; None when there are no spectral peaks
     """
+    find_peaks, fold = profile_algorithms(sound)
+    profiles, energies = [], []
+    for magnitude in spectrum.magnitudes(sound.samples, sound.rate, frame=FRAME, hop=HOP):
+        largest = magnitude.max(axis=1, keepdims=True)
+        energies.append(np.square(magnitude).sum(axis=1, dtype=np.float64))
+        for frame in magnitude / np.where(largest > 0, largest, 1):
+            profiles.append(fold(*find_peaks(frame)))
+    mean = np.array(profiles, dtype=np.float64)[pitch_class.active(np.concatenate(energies))].sum(axis=0)
+    return mean / mean.max() if mean.max() > 0 else None
+
+
+def profile_algorithms(sound: Audio) -> tuple:
+    """Return what finds the peaks of a spectrum, and what folds them into a profile, for this sound and its tuning."""
     es = essentia_algorithms.standard()
 
     highest = min(HIGHEST, sound.rate / 2)
@@ -158,14 +171,7 @@ def mean_hpcp(sound: Audio) -> np.ndarray | None:
         bandPreset=False,  # normalises below and above 500 Hz separately, so the profile would depend on transposition
         normalized="unitMax",
     )
-    profiles, energies = [], []
-    for magnitude in spectrum.magnitudes(sound.samples, sound.rate, frame=FRAME, hop=HOP):
-        largest = magnitude.max(axis=1, keepdims=True)
-        energies.append(np.square(magnitude).sum(axis=1, dtype=np.float64))
-        for frame in magnitude / np.where(largest > 0, largest, 1):
-            profiles.append(fold(*find_peaks(frame)))
-    mean = np.array(profiles, dtype=np.float64)[pitch_class.active(np.concatenate(energies))].sum(axis=0)
-    return mean / mean.max() if mean.max() > 0 else None
+    return find_peaks, fold
 
 
 def tonal_interval_vector(hpcp: np.ndarray) -> np.ndarray | None:
