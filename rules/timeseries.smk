@@ -1,4 +1,4 @@
-# Needs:  full_mix.flac, the stems, beat activations
+# Needs:  full_mix.flac, the stems, beat activations; with transcribe.drums also drum activations
 # Makes:  <name>.TIMESERIES.npz, what is heard in each hundredth of a second (with the setting `timeseries`)
 
 SERIES = config["timeseries"]
@@ -12,6 +12,7 @@ rule timeseries:
         full_mix=TRACK.full_mix,
         stems=list(TRACK.stems.values()),
         activations=TRACK.beat_activations,
+        drums=TRACK.drum_activations if DRUMS else [],
         levels=[TRACK.source_record, TRACK.stems_record],
     output:
         TRACK.timeseries,
@@ -29,4 +30,4 @@ rule timeseries:
         made_by=identity.made_by("timeseries", same_chroma=config["same_chroma"]),
     shell:
         "mirflow timeseries {input.full_mix:q} --stems {input.stems:q} --activations {input.activations:q}"
-        " {params.same_chroma} -o {output:q} 2> {log:q}"
+        " --drum-activations {input.drums:q} {params.same_chroma} -o {output:q} 2> {log:q}"

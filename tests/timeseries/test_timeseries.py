@@ -14,6 +14,7 @@ from mirflow.core.layout import STEMS
 from mirflow.rhythm.activations import Activations
 from mirflow.timeseries import files, measure, same_chroma
 from mirflow.timeseries.files import Series
+from mirflow.transcribe.activations import DRUMS, DrumActivations
 
 LATENTS = [44100 / 2048, 44100 / 4096]  # Hz: 21.533 and 10.767
 
@@ -129,6 +130,17 @@ def test_long_voices_are_followed_in_parts_that_join(monkeypatch):
     monkeypatch.setattr(measure, "PITCH_SECONDS", 2.0)
     parts = measure._track(glide)
     assert len(parts) == len(whole) and np.abs(parts - whole).max() <= 0.012 * 400
+
+
+def test_activations_of_drums_are_there_where_drums_were_transcribed(made):
+    assert "kick_activation" not in made
+    silent = Audio(np.zeros((1, RATE), np.float32), RATE)
+    hits = np.zeros((100, len(DRUMS)), np.float32)
+    hits[50, 1] = 0.75
+    nothing = Activations(np.zeros(50, np.float32), np.zeros(50, np.float32), 50.0)
+    found = measure.measure(silent, dict.fromkeys(STEMS, silent), nothing, DrumActivations(hits, 1.0))
+    snare = found["snare_activation"].values
+    assert snare.sum() == pytest.approx(0.75) and snare[49:51].sum() == pytest.approx(0.75)
 
 
 def test_same_chroma_is_that_of_its_definition():

@@ -27,8 +27,8 @@ RECORDS = "records"  # in the folder below: what Snakemake recorded of each arti
 OWN_FOLDER = ".mirflow"  # below the results: what belongs to no track; it marks a directory as the results of a run
 
 HASH_DIGITS = 8  # of a name that was too long
-# The name of a crop is that of its track with a number, and gets suffixes. The longest is that of a stem.
-MOST_NAME_IN_CROP = 255 - len("_99999.vocals.flac")  # bytes
+# The name of a crop is that of its track with a number, and gets suffixes. The longest is that of time series.
+MOST_NAME_IN_CROP = 255 - len(f"_99999.{SERIES}")  # bytes
 
 # What a track's folder may hold: where `a` is a track, no track `a/<such a path>` can have a folder.
 _ARTIFACT = re.compile(

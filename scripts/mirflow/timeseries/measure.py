@@ -14,6 +14,7 @@ from mirflow.features import spectral, tonality
 from mirflow.features.multiband_rms import BANDS
 from mirflow.rhythm.activations import Activations
 from mirflow.timeseries.files import RATE, Series, means
+from mirflow.transcribe.activations import DRUMS, FRAME_RATE, DrumActivations
 
 VERSION = 1  # raise it when values change
 FRAME, HOP = 2048, 441  # samples at 44.1 kHz, of spectra
@@ -30,7 +31,9 @@ PITCH_STEP = 0.2  # semitones
 PITCH_SECONDS, PITCH_MARGIN = 60.0, 2.0  # s; the voice is tracked in parts, each with a margin, to limit memory
 
 
-def measure(full_mix: Audio, stems: Mapping[str, Audio], activations: Activations) -> dict[str, Series]:
+def measure(
+    full_mix: Audio, stems: Mapping[str, Audio], activations: Activations, drums: DrumActivations | None = None
+) -> dict[str, Series]:
     """Measure all time series of a track.
 
     Parameters
@@ -38,6 +41,7 @@ def measure(full_mix: Audio, stems: Mapping[str, Audio], activations: Activation
     full_mix : the track
     stems : by name
     activations : of beats and downbeats
+    drums : activations of drums, where these were transcribed
 
     Returns
     -------
@@ -45,6 +49,10 @@ def measure(full_mix: Audio, stems: Mapping[str, Audio], activations: Activation
     """
     edges = _edges(full_mix)
     found = dict(_beats(activations, edges))
+    if drums:
+        for place, drum in enumerate(DRUMS):
+            values = _centred(drums.hits[:, place], 0.0, FRAME_RATE, edges)
+            found[f"{drum}_activation"] = Series(values, "probability", "drum activations")
     found["onset_envelope"] = _onset_envelope(full_mix, edges, "full mix")
     found |= _levels_of_bands(full_mix, edges)
     found["loudness"] = _short_term_loudness(full_mix, edges)
