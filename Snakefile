@@ -34,6 +34,7 @@ include: "rules/labels.smk"
 include: "rules/features.smk"
 include: "rules/describe.smk"
 include: "rules/info.smk"
+include: "rules/timeseries.smk"
 include: "rules/crops.smk"
 
 
@@ -45,6 +46,7 @@ rule all:
         [layout.merge_stamp(RESULTS, track) for track in TRACKS],
         [layout.crops_stamp(RESULTS, track) for track in TRACKS if CROPPING],
         [path for track in TRACKS for path in transcriptions(track)],
+        [layout.track_files(RESULTS, track).timeseries for track in TRACKS if SERIES],
     localrule: True
 
 

@@ -14,6 +14,7 @@ CROP_STEMS = list(TRACK.stems.values()) if CROPS["stems"] else []
 CROP_CHOICE = {name: CROPS[name] for name in ("mode", "length", "hop_bars", "max_silence", "tail")}
 CROP_CHOICE |= {"bars": CROPS["bars"]} if CROPS["mode"] == "bars" else {}
 MEASURED = measure.chosen(config)
+NOTES_NEEDED = any("drum_notes" in feature.inputs for feature in MEASURED)
 MEASURED_SETTINGS = {
     feature.name: {s.name: value for s in feature.settings if (value := feature.chosen(config)[s.name]) != s.default}
     for feature in MEASURED
@@ -31,6 +32,7 @@ rule crops:
         downbeats=TRACK.grid("downbeats"),
         onsets=TRACK.grid("onsets"),
         stems=CROP_STEMS,
+        series=TRACK.timeseries if SERIES else [],
     output:
         TRACK.crops,
     log:
@@ -47,7 +49,8 @@ rule crops:
         made_by=identity.made_by("crops", **CROP_CHOICE, stems=CROPS["stems"]),
     shell:
         "mirflow crops {input.full_mix:q} --beats {input.beats:q} --downbeats {input.downbeats:q}"
-        " --onsets {input.onsets:q} --stems {input.stems:q} {params.choice} -o {output:q} 2> {log:q}"
+        " --onsets {input.onsets:q} --stems {input.stems:q} --series {input.series:q}"
+        " {params.choice} -o {output:q} 2> {log:q}"
 
 
 rule crop_features:
@@ -58,6 +61,7 @@ rule crop_features:
         beats=TRACK.grid("beats"),
         downbeats=TRACK.grid("downbeats"),
         onsets=TRACK.grid("onsets"),
+        drum_notes=TRACK.drum_notes if NOTES_NEEDED else [],
         crops=TRACK.crops,
         levels=[TRACK.source_record, TRACK.stems_record],
     output:
@@ -72,6 +76,7 @@ rule crop_features:
     resources:
         mem_mb=4000,
     params:
+        drum_notes="--drum-notes" if NOTES_NEEDED else "",
         features=[feature.name for feature in MEASURED],
         settings=json.dumps(MEASURED_SETTINGS),
         made_by=identity.made_by(
@@ -81,7 +86,8 @@ rule crop_features:
         ),
     shell:
         "mirflow crop_features {input.full_mix:q} --stems {input.stems:q} --beats {input.beats:q}"
-        " --downbeats {input.downbeats:q} --onsets {input.onsets:q} --crops {input.crops:q}"
+        " --downbeats {input.downbeats:q} --onsets {input.onsets:q} {params.drum_notes} {input.drum_notes:q}"
+        " --crops {input.crops:q}"
         " --features {params.features:q} --settings {params.settings:q} -o {output:q} 2> {log:q}"
 
 

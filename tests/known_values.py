@@ -393,6 +393,23 @@ def _info() -> dict[str, Any]:
     return {"text": artifacts.json_bytes(info.merge(existing, [fragment], {"source": {"rate": 44100}})).decode()}
 
 
+def _timeseries() -> dict[str, Any]:
+    from mirflow.timeseries import measure, same_chroma
+
+    stems = {name: Audio(part, RATE) for name, part in _parts().items()}
+    found = measure.measure(_music(), stems, _activations())
+    found["same_chroma"] = same_chroma.series(_music())
+    return {
+        name: [
+            series.unit,
+            series.rate,
+            *series.values.shape,
+            _levels(series.values.reshape(-1, series.values.shape[-1]), 4)[:16],
+        ]
+        for name, series in found.items()
+    }
+
+
 def _choice(mode: str, **more: Any) -> Any:
     from mirflow.crops.plan import Choice
 
@@ -484,6 +501,7 @@ COMPUTE: dict[str, Callable[[], Any]] = {
     "condense": _describe,
     "texts": _texts,
     "info": _info,
+    "timeseries": _timeseries,
     "crops": _crops,
     "crop_features": _crop_features,
     "crop_info": _crop_info,

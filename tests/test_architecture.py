@@ -19,6 +19,7 @@ LEVELS = [
     ["features"],
     ["describe"],
     ["info"],
+    ["timeseries"],
     ["crops"],
     ["workflow"],
     ["commands"],

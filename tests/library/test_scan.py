@@ -73,13 +73,13 @@ def test_no_directory_lies_where_another_track_has_a_file(tmp_path):
 
 
 def test_ids_leave_room_for_what_is_derived_from_them(tmp_path):
-    """244 bytes and .BEATS_GRID are the 255 that a file system takes; longer names are cut, and stay different."""
-    fits, long, other = "x" * 244, "音" * 82 + "ab", "音" * 82 + "ac"
+    """240 bytes and .TIMESERIES.npz are the 255 that a file system takes; longer names are cut, and stay different."""
+    fits, long, other = "x" * 240, "音" * 80 + "abc", "音" * 80 + "abd"
     make(tmp_path, *(f"{name}.wav" for name in (fits, long, other)))
     found = ids(tmp_path)
     assert found[fits] == f"{fits}.wav" and len(found) == 3
     cut = [track for track in found if track.startswith("音")]
-    assert len(set(cut)) == 2 and all(len(f"{track}.BEATS_GRID".encode()) <= 255 for track in cut)
+    assert len(set(cut)) == 2 and all(len(f"{track}.TIMESERIES.npz".encode()) <= 255 for track in cut)
 
 
 def test_what_is_no_track_is_listed_with_its_reason(tmp_path):

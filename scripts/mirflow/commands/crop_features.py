@@ -22,6 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stems", type=Path, nargs=4, required=True, metavar="FILE", help=" ".join(STEMS))
     for grid in GRIDS:
         parser.add_argument(f"--{grid}", type=Path, required=True, metavar="FILE", help="times in seconds")
+    parser.add_argument("--drum-notes", type=Path, metavar="FILE", help="transcribe/drum_notes.json, if there is one")
     parser.add_argument("--crops", type=Path, required=True, help="crops.json")
     parser.add_argument("--features", nargs="*", default=[], metavar="NAME", help="what to measure")
     parser.add_argument("--settings", type=json.loads, default={}, metavar="JSON", help="feature → its settings")
@@ -35,6 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
     crops = folder.listed(artifacts.read_json(arguments.crops))
     paths = {"full_mix": arguments.full_mix, **dict(zip(STEMS, arguments.stems, strict=True))}
     paths |= {grid: getattr(arguments, grid) for grid in GRIDS}
+    paths |= {"drum_notes": arguments.drum_notes} if arguments.drum_notes else {}
     made_by = _made_by(arguments, paths, crops)
     found = {name: one for name, one in _earlier(arguments.output).items() if one[MADE_BY] == made_by.get(name)}
     missing = [name for name in arguments.features if name not in found]

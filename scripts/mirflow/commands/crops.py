@@ -8,8 +8,9 @@ import numpy as np
 
 from mirflow.core import artifacts, audio
 from mirflow.core.audio import Audio
-from mirflow.core.layout import GRIDS, STEMS, TrackFiles
+from mirflow.core.layout import GRIDS, SERIES, STEMS, TrackFiles
 from mirflow.crops import files, folder, plan
+from mirflow.timeseries import files as timeseries
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for grid in GRIDS:
         parser.add_argument(f"--{grid}", type=Path, required=True, metavar="FILE", help="times in seconds")
     parser.add_argument("--stems", type=Path, nargs="*", default=[], metavar="FILE", help=f"{' '.join(STEMS)}: cut too")
+    parser.add_argument("--series", type=Path, nargs="*", default=[], metavar="FILE", help=".TIMESERIES.npz: cut too")
     parser.add_argument(
         "--mode", choices=plan.MODES, default="exact", help="crops of one length, or of a number of bars"
     )
@@ -48,8 +50,11 @@ def run(arguments: argparse.Namespace) -> None:
         files.write(track.crop(index), files.cut(mix, crop, rate, total), crop, rate, subtype)
         for name, suffix in GRIDS.items():
             artifacts.write_times(track.crop(index, suffix), files.cut_times(grids[name], crop, rate))
+        for series in arguments.series:
+            start, duration = crop.start / rate, crop.valid / rate
+            timeseries.write(track.crop(index, SERIES), timeseries.cut(series, start, duration), duration)
     gain = _write_stems(arguments.stems, track, planned.crops, rate, total)
-    folder.remove_others(track, planned.crops, stems=bool(arguments.stems))
+    folder.remove_others(track, planned.crops, stems=bool(arguments.stems), series=bool(arguments.series))
 
     listed = [
         {

@@ -2,12 +2,14 @@
 
 import contextlib
 import errno
+import io
 import json
 import math
 import os
 import shutil
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -151,6 +153,18 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
     """Write `content` to `path` atomically."""
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
+
+
+def write_arrays(path: str | os.PathLike, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays of numbers or texts as an ``.npz`` file, atomically. Equal arrays give equal bytes."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, array in arrays.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, array, allow_pickle=False)
+            # ZipInfo sets the date to 1980. The current date would make the bytes differ from run to run.
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue(), zipfile.ZIP_DEFLATED)
+    write_bytes(path, stream.getvalue())
 
 
 def write_times(path: str | os.PathLike, times: np.ndarray) -> None:

@@ -59,6 +59,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "condense": ("describe.generation", "describe.prompts", "describe.gguf"),
     "texts": ("describe.fragment",),
     "info": ("info",),
+    "timeseries": ("timeseries.measure", "timeseries.same_chroma"),
     "crops": ("crops.plan", "crops.files"),
     "crop_features": ("crops.measure",),
     "crop_info": ("crops.info",),

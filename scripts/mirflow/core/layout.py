@@ -14,6 +14,7 @@ CONFIG = PROJECT / "config"
 STEMS = ("drums", "bass", "other", "vocals")
 STEM_FORMATS = ("mp3", "flac", "wav", "ogg")
 GRIDS = {"beats": "BEATS_GRID", "downbeats": "DOWNBEATS", "onsets": "ONSETS"}  # name → suffix of its file
+SERIES = "TIMESERIES.npz"  # suffix of the file of time series
 EMBEDDING = "labels/"  # an input of a feature that begins so is the output of that network
 # Inputs of features that exist only with a setting, which is "none" where they do not.
 ON_REQUEST = {"drum_notes": "transcribe.drums"}
@@ -26,14 +27,14 @@ RECORDS = "records"  # in the folder below: what Snakemake recorded of each arti
 OWN_FOLDER = ".mirflow"  # below the results: what belongs to no track; it marks a directory as the results of a run
 
 HASH_DIGITS = 8  # of a name that was too long
-# The name of a crop is that of its track with a number, and gets suffixes. The longest is that of a stem.
-MOST_NAME_IN_CROP = 255 - len("_99999.vocals.flac")  # bytes
+# The name of a crop is that of its track with a number, and gets suffixes. The longest is that of time series.
+MOST_NAME_IN_CROP = 255 - len(f"_99999.{SERIES}")  # bytes
 
 # What a track's folder may hold: where `a` is a track, no track `a/<such a path>` can have a folder.
 _ARTIFACT = re.compile(
-    rf"full_mix\.flac|({'|'.join(STEMS)})\.\w+|.*\.({'|'.join((*GRIDS.values(), 'INFO'))})"
+    rf"full_mix\.flac|({'|'.join(STEMS)})\.\w+|.*\.({'|'.join((*GRIDS.values(), 'INFO', SERIES))})"
     r"|\w+\.(json|jsonl|log|wav|png|npz|txt)|done|(drums|drums\.quantised|bass)\.mid"
-    rf"|crops/.*\.({'|'.join((*GRIDS.values(), 'INFO'))}|flac|json|png)"
+    rf"|crops/.*\.({'|'.join((*GRIDS.values(), 'INFO', SERIES))}|flac|json|png)"
     r"|features/[\w.-]+\.json|labels/[\w.-]+\.npz|texts/\w+\.(txt|json)|(rhythm|transcribe)/\w+\.(npz|json|wav|png)"
 )
 
@@ -174,6 +175,11 @@ class TrackFiles:
     def info(self) -> str:
         """All fragments, merged."""
         return f"{self.folder}/{self.name}.INFO"
+
+    @property
+    def timeseries(self) -> str:
+        """What is heard in each hundredth of a second."""
+        return f"{self.folder}/{self.name}.{SERIES}"
 
     @property
     def crops(self) -> str:

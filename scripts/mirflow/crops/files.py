@@ -9,6 +9,7 @@ import numpy as np
 from mirflow.core import artifacts, audio
 from mirflow.core.audio import Audio
 from mirflow.crops.plan import Crop
+from mirflow.transcribe.notes import DrumNotes
 
 # Seconds. The first sound of a crop is often that of a drum on the downbeat: what fades in must stay short.
 FADE_IN, FADE_OUT = 0.001, 0.005
@@ -52,6 +53,19 @@ def cut_times(times: np.ndarray, crop: Crop, rate: int) -> np.ndarray:
     place = np.round(times * rate)
     within = (place >= crop.start) & (place < crop.end)
     return np.maximum(times[within] - crop.start / rate, 0.0)  # a crop starts on the sample nearest to a downbeat
+
+
+def cut_notes(notes: DrumNotes, crop: Crop, rate: int) -> DrumNotes:
+    """Return those of a track's drum notes that lie in a crop, with times from its start.
+
+    Parameters
+    ----------
+    rate : Hz, of the full mix
+    """
+    place = np.round(notes.times * rate)
+    inside = (place >= crop.start) & (place < crop.end)
+    times = np.maximum(notes.times[inside] - crop.start / rate, 0.0)
+    return DrumNotes(times, notes.drums[inside], notes.pitches[inside], notes.velocities[inside], crop.valid / rate)
 
 
 def write(path: str | PathLike, part: Audio, crop: Crop, rate: int, subtype: str) -> None:

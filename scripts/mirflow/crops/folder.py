@@ -6,7 +6,7 @@ from typing import Any
 
 from mirflow.core import artifacts
 from mirflow.core.errors import MirflowError
-from mirflow.core.layout import GRIDS, STEMS, TrackFiles
+from mirflow.core.layout import GRIDS, SERIES, STEMS, TrackFiles
 from mirflow.crops import info
 from mirflow.crops.plan import Crop
 
@@ -66,15 +66,15 @@ def restored(track: TrackFiles, crops: list[Crop]) -> None:
         _write(track, {span: keys for span, keys in store.items() if span not in spans})
 
 
-def remove_others(track: TrackFiles, crops: list[Crop], stems: bool) -> None:
+def remove_others(track: TrackFiles, crops: list[Crop], *, stems: bool, series: bool) -> None:
     """Remove the files of an earlier plan that this one does not have. Files of other people stay.
 
     Parameters
     ----------
-    stems : whether the crops have stems
+    stems, series : whether the crops have stems and time series
     """
     numbers = range(len(crops))
-    suffixes = ("flac", "INFO", "INFO.lock", *GRIDS.values())
+    suffixes = ("flac", "INFO", "INFO.lock", *GRIDS.values(), *([SERIES] if series else []))
     wanted = {Path(track.crop(index, suffix)) for index in numbers for suffix in suffixes}
     wanted |= {Path(track.crop_stem(index, stem)) for index in numbers for stem in STEMS if stems}
     for path in _ours(track):
@@ -87,7 +87,7 @@ def _ours(track: TrackFiles) -> list[Path]:
     one, stem = Path(track.crop(0)), Path(track.crop_stem(0, "drums"))
     begin = re.escape(one.name.removesuffix("0.flac"))
     names = {
-        one.parent: rf"{begin}\d+\.(flac|INFO|INFO\.lock|{'|'.join(GRIDS.values())})",
+        one.parent: rf"{begin}\d+\.(flac|INFO|INFO\.lock|{'|'.join((*GRIDS.values(), re.escape(SERIES)))})",
         stem.parent: rf"{begin}\d+\.({'|'.join(STEMS)})\.flac",
     }
     return sorted(

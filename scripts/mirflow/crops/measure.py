@@ -16,7 +16,7 @@ from mirflow.crops.plan import Crop
 
 VERSION = 1  # raise it when other values come out of the same functions
 SOUNDS = ("full_mix", *STEMS)
-CUT = (*SOUNDS, *GRIDS)  # the inputs of features that can be cut; a feature with another one is inherited
+CUT = (*SOUNDS, *GRIDS, "drum_notes")  # the inputs of features that can be cut; a feature with another one is inherited
 
 
 def is_measured(feature: Feature) -> bool:
@@ -66,6 +66,8 @@ def _cut(inputs: Mapping[str, Any], crop: Crop) -> Iterator[tuple[str, Any]]:
     for name, value in inputs.items():
         if name in GRIDS:
             yield name, files.cut_times(value, crop, mix.rate)
+        elif name == "drum_notes":
+            yield name, files.cut_notes(value, crop, mix.rate)
         else:
             part = files.cut(value, crop, mix.rate, mix.samples.shape[1])
             yield name, replace(part, samples=np.ascontiguousarray(part.samples))

@@ -70,8 +70,8 @@ def k_weighting(rate: int) -> np.ndarray:
     )
 
 
-def step_powers(samples: np.ndarray, rate: int, layout: Sequence[str] = ()) -> np.ndarray:
-    """Return the K-weighted power of each complete step of 100 ms, summed over the channels with their weights.
+def step_powers(samples: np.ndarray, rate: int, layout: Sequence[str] = (), step: float = STEP_SECONDS) -> np.ndarray:
+    """Return the K-weighted power of each complete step, summed over the channels with their weights.
 
     Windows of 0.4 s and of 3 s are means over 4 and over 30 steps, so the signal is filtered only once for both.
 
@@ -80,6 +80,7 @@ def step_powers(samples: np.ndarray, rate: int, layout: Sequence[str] = ()) -> n
     samples : [channel, n]
     rate : Hz
     layout : the positions of the channels (`mirflow.core.channels`); empty: the default for that number of channels
+    step : s
 
     Returns
     -------
@@ -87,10 +88,10 @@ def step_powers(samples: np.ndarray, rate: int, layout: Sequence[str] = ()) -> n
     """
     from scipy.signal import sosfilt
 
-    steps = int(samples.shape[1] / rate / STEP_SECONDS + 1e-9)
+    steps = int(samples.shape[1] / rate / step + 1e-9)
     if steps == 0:
         return np.zeros(0)
-    edges = np.round(np.arange(steps + 1) * rate * STEP_SECONDS).astype(int)
+    edges = np.round(np.arange(steps + 1) * rate * step).astype(int)
     sections = k_weighting(rate)
     powers = np.zeros(steps)
     positions = channels.positions(len(samples), layout) or ("FC",) * len(samples)

@@ -88,7 +88,7 @@ def measure(full_mix: Audio) -> dict[str, float | None]:
     band = slice(*np.searchsorted(frequency, [LOWEST, min(HIGHEST, NYQUIST_SHARE * full_mix.rate / 2)]))
     shapes, previous = [], None
     for magnitude in spectrum.magnitudes(signal[None], full_mix.rate, frame=FRAME, hop=HOP):
-        shape, previous = _shapes(magnitude[:, band], frequency[band], previous)
+        shape, previous = frame_shapes(magnitude[:, band], frequency[band], previous)
         shapes.append(shape)
     energy, flatness, flux, skewness, kurtosis = np.concatenate(shapes, axis=1)
     if energy.max() == 0:
@@ -103,7 +103,7 @@ def measure(full_mix: Audio) -> dict[str, float | None]:
     return values
 
 
-def _shapes(
+def frame_shapes(
     magnitude: np.ndarray, frequency: np.ndarray, previous_block: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the spectral shape of a block of frames.

@@ -145,19 +145,35 @@ def mean_hpcp(sound: Audio) -> np.ndarray | None:
     profiles, energies = [], []
     for magnitude in spectrum.magnitudes(sound.samples, sound.rate, frame=FRAME, hop=HOP):
         energies.append(np.square(magnitude).sum(axis=1, dtype=np.float64))
-        frame, peak_frequency, peak_magnitude, _ = spectrum.peaks(
-            magnitude, frequency[1], lowest=LOWEST, highest=HIGHEST, threshold=PEAK_THRESHOLD
-        )
-        note = pitch_class.frequency_to_note(peak_frequency, tuning)
-        profiles.append(_profiles(len(magnitude), frame, note, peak_magnitude))
-    loudest = np.concatenate(profiles)[pitch_class.active(np.concatenate(energies))]
-    largest = loudest.max(axis=1, keepdims=True, initial=0)
-    mean = (loudest / np.where(largest > 0, largest, 1)).sum(axis=0)
+        profiles.append(frame_profiles(magnitude, frequency[1], tuning))
+    mean = np.concatenate(profiles)[pitch_class.active(np.concatenate(energies))].sum(axis=0)
     return mean / mean.max() if mean.max() > 0 else None
 
 
+def frame_profiles(magnitude: np.ndarray, spacing: float, tuning: float) -> np.ndarray:
+    """Return the harmonic pitch class profile of each frame, float64 [frame, 12], C first.
+
+    Parameters
+    ----------
+    magnitude : from `mirflow.dsp.spectrum.magnitudes` [frame, bin]
+    spacing : Hz between bins
+    tuning : semitones, from `mirflow.dsp.pitch_class.tuning_of`
+
+    Returns
+    -------
+    each frame with a maximum of 1; 0 where it has no spectral peaks
+    """
+    frame, frequency, peak_magnitude, _ = spectrum.peaks(
+        magnitude, spacing, lowest=LOWEST, highest=HIGHEST, threshold=PEAK_THRESHOLD
+    )
+    note = pitch_class.frequency_to_note(frequency, tuning)
+    profiles = _profiles(len(magnitude), frame, note, peak_magnitude)
+    largest = profiles.max(axis=1, keepdims=True, initial=0)
+    return profiles / np.where(largest > 0, largest, 1)
+
+
 def _profiles(frames: int, frame: np.ndarray, note: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
-    """Return the harmonic pitch class profile of each frame, float64 [frame, 12].
+    """Return the profile of each frame before it is normalised, float64 [frame, 12].
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mirflow.core.errors import MirflowError
-from mirflow.core.layout import OWN_FOLDER, is_artifact, shorten
+from mirflow.core.layout import OWN_FOLDER, SERIES, is_artifact, shorten
 
 LOSSLESS = ("flac", "wav", "aiff", "aif")  # of files with equal names, the first of these gets the plain id
 EXTENSIONS = (*LOSSLESS, "opus", "ogg", "m4a", "aac", "mp3", "wma")
@@ -18,9 +18,9 @@ EXTENSIONS = (*LOSSLESS, "opus", "ogg", "m4a", "aac", "mp3", "wma")
 _PATTERN = r"[{}\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]|<(?=[a-z][a-z0-9_]*>)"
 _BREAKING = re.compile(rf"{_PATTERN}|%(?=[0-9A-Fa-f]{{2}})|^[-.]")
 
-# Most file systems allow names of 255 bytes. A track's name gets suffixes (the longest is .BEATS_GRID), so longer ones
-# are cut, and end with a hash of the whole name, so that they stay different.
-MOST_NAME, MOST_DIRECTORY = 255 - len(".BEATS_GRID"), 255  # bytes
+# Most file systems allow names of 255 bytes. A track's name gets suffixes (the longest is .TIMESERIES.npz), so longer
+# ones are cut, and end with a hash of the whole name, so that they stay different.
+MOST_NAME, MOST_DIRECTORY = 255 - len(f".{SERIES}"), 255  # bytes
 MOST_PATH = 4000  # bytes of the longest path that is derived from an id; Linux allows 4095
 
 
