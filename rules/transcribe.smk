@@ -1,6 +1,7 @@
 # Needs:  the stems, full_mix.flac, the grids; the files of a model
 # Makes:  with transcribe.drums: drum activations, from these the notes, and drums.mid; with transcribe.quantise also
-#         drums.quantised.mid
+#         drums.quantised.mid; on request transcribe/drums.wav (the notes beside the track) and transcribe/drums.png
+#         with transcribe.bass: the notes of the bass line, and bass.mid
 
 from mirflow.transcribe import backends as drum_backends
 
@@ -13,7 +14,12 @@ DEFAULT_STEPS = 12  # to a beat, of a drums.quantised.mid that is asked for by n
 def transcriptions(track):
     """Return the files of a track that nothing else is made from, and that the settings ask for."""
     files = layout.track_files(RESULTS, track)
-    return [files.drums_midi, *([files.drums_quantised_midi] if TRANSCRIBE["quantise"] else [])] if DRUMS else []
+    wanted = {
+        files.drums_midi: DRUMS,
+        files.drums_quantised_midi: DRUMS and TRANSCRIBE["quantise"],
+        files.bass_midi: TRANSCRIBE["bass"] != "none",
+    }
+    return [path for path, is_wanted in wanted.items() if is_wanted]
 
 
 if DRUMS:
@@ -123,3 +129,92 @@ if DRUMS:
         shell:
             "mirflow drums_mid {input.notes:q} --beats {input.beats:q} --downbeats {input.downbeats:q}"
             " --steps {params.steps} -o {output:q} 2> {log:q}"
+
+    rule drums_wav:
+        "Write the track on the left and its drum notes on the right, to listen to (only when asked for)."
+        input:
+            full_mix=TRACK.full_mix,
+            notes=TRACK.drum_notes,
+        output:
+            TRACK.drums_audio,
+        log:
+            "<logs>/{parent}{name}/drums_wav.log",
+        benchmark:
+            "<benchmarks>/{parent}{name}/drums_wav.jsonl"
+        conda:
+            "../envs/base.yaml"
+        resources:
+            mem_mb=1500,
+        params:
+            made_by=identity.made_by("drums_wav"),
+        shell:
+            "mirflow drums_wav {input.full_mix:q} --notes {input.notes:q} -o {output:q} 2> {log:q}"
+
+    rule drums_png:
+        "Draw the drum notes over the spectrogram of the drums stem (only when asked for)."
+        input:
+            drums=TRACK.stem("drums"),
+            notes=TRACK.drum_notes,
+            beats=TRACK.grid("beats"),
+            downbeats=TRACK.grid("downbeats"),
+        output:
+            TRACK.drums_plot,
+        log:
+            "<logs>/{parent}{name}/drums_png.log",
+        benchmark:
+            "<benchmarks>/{parent}{name}/drums_png.jsonl"
+        conda:
+            "../envs/base.yaml"
+        resources:
+            mem_mb=2000,
+        params:
+            made_by=identity.made_by("drums_png"),
+        shell:
+            "mirflow drums_png {input.drums:q} --notes {input.notes:q} --beats {input.beats:q}"
+            " --downbeats {input.downbeats:q} -o {output:q} 2> {log:q}"
+
+
+if TRANSCRIBE["bass"] != "none":
+
+    rule bass_notes:
+        "Find the notes of the bass line in the bass stem."
+        input:
+            TRACK.stem("bass"),
+        output:
+            TRACK.bass_notes,
+        log:
+            "<logs>/{parent}{name}/bass_notes.log",
+        benchmark:
+            "<benchmarks>/{parent}{name}/bass_notes.jsonl"
+        priority: 30
+        conda:
+            "../envs/base.yaml"
+        resources:
+            mem_mb=2500,
+        params:
+            made_by=identity.made_by("bass_notes"),
+        shell:
+            "mirflow bass_notes {input:q} -o {output:q} 2> {log:q}"
+
+    rule bass_mid:
+        "Write the notes of the bass line as MIDI, with the tempi and bars of the grids."
+        input:
+            notes=TRACK.bass_notes,
+            beats=TRACK.grid("beats"),
+            downbeats=TRACK.grid("downbeats"),
+        output:
+            TRACK.bass_midi,
+        log:
+            "<logs>/{parent}{name}/bass_mid.log",
+        benchmark:
+            "<benchmarks>/{parent}{name}/bass_mid.jsonl"
+        priority: 40
+        conda:
+            "../envs/base.yaml"
+        resources:
+            mem_mb=300,
+        params:
+            made_by=identity.made_by("bass_mid"),
+        shell:
+            "mirflow bass_mid {input.notes:q} --beats {input.beats:q} --downbeats {input.downbeats:q} -o {output:q}"
+            " 2> {log:q}"

@@ -294,6 +294,50 @@ def _drums_mid() -> dict[str, Any]:
     return found
 
 
+def _bass_notes() -> dict[str, Any]:
+    from mirflow.transcribe import bass
+
+    time = np.arange(int(4 * RATE)) / RATE
+    notes = [40, 40, 43, 28]
+    sound = sum(0.3 * np.sin(2 * np.pi * 440 * 2 ** ((note - 69) / 12) * (time - i)) * np.exp(-2 * (time - i))
+                * ((time >= i) & (time < i + 0.8)) for i, note in enumerate(notes))  # fmt: skip
+    found = bass.read_notes(Audio(np.asarray(sound, np.float32)[None], RATE))
+    return {name: getattr(found, name) for name in ("starts", "ends", "pitches", "velocities")}
+
+
+def _bass_mid() -> dict[str, Any]:
+    from mirflow.transcribe import midi, tempo_map
+
+    tempo = tempo_map.tempo_map(_grids()["beats"], _grids()["downbeats"])
+    starts = np.array([0.5, 1.0, 2.3])
+    notes = midi.line(
+        tempo, starts=starts, ends=starts + 0.4, pitches=np.array([28, 40, 33]), velocities=np.array([90, 60, 127])
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "bass.mid")
+        midi.write(path, notes, tempo, name="bass", channel=0, program=33, duration=SECONDS)
+        return {"bytes": path.read_bytes().hex()}
+
+
+def _drums_wav() -> dict[str, Any]:
+    from mirflow.transcribe import sonification
+
+    return {"levels": _levels(sonification.beside_the_track(_music(), _drum_notes()).samples)}
+
+
+def _drums_png() -> dict[str, Any]:
+    import matplotlib.image
+
+    from mirflow.transcribe import plot
+
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder, "drums.png")
+        grids = {name: _grids()[name] for name in ("beats", "downbeats")}
+        plot.draw(Audio(_parts()["drums"], RATE), _drum_notes(), picture, **grids)
+        pixels = matplotlib.image.imread(picture)
+    return {"shape": pixels.shape, "mean": [round(float(value), 2) for value in pixels.mean(axis=(0, 1))]}
+
+
 MUSICNN = "TensorflowPredictMusiCNN"
 
 
@@ -493,6 +537,10 @@ COMPUTE: dict[str, Callable[[], Any]] = {
     "beats_png": _beats_png,
     "drum_activations_adtof": _drum_activations,
     "drum_notes": _read_drum_notes,
+    "bass_notes": _bass_notes,
+    "bass_mid": _bass_mid,
+    "drums_wav": _drums_wav,
+    "drums_png": _drums_png,
     "drums_mid": _drums_mid,
     "embedding": _embedding,
     "feature_head": _head,

@@ -260,8 +260,10 @@ def _hashes(package: Path) -> set[str]:
         ({"beats": "{device: cpu}"}, None),
         ({"transcribe": "{device: cpu, thresholds: {snare: 0.5}, quantise: 4}"}, None),  # without drums
         (
-            {"transcribe": "{drums: adtof, quantise: 4}"},
+            {"transcribe": "{drums: adtof, quantise: 4, bass: pyin}"},
             {
+                "bass_notes",
+                "bass_mid",
                 "drum_activations",
                 "drum_notes",
                 "drums_mid",

@@ -159,6 +159,26 @@ class TrackFiles:
         """The same with the notes on a grid."""
         return f"{self.folder}/drums.quantised.mid"
 
+    @property
+    def bass_notes(self) -> str:
+        """The notes of the bass line."""
+        return f"{self.folder}/transcribe/bass_notes.json"
+
+    @property
+    def bass_midi(self) -> str:
+        """The notes of the bass line as MIDI, with the tempi and bars of the grids."""
+        return f"{self.folder}/bass.mid"
+
+    @property
+    def drums_audio(self) -> str:
+        """The track on the left, the transcribed drums on the right."""
+        return f"{self.folder}/transcribe/drums.wav"
+
+    @property
+    def drums_plot(self) -> str:
+        """The notes of the drums over the spectrogram, a picture."""
+        return f"{self.folder}/transcribe/drums.png"
+
     def fragment(self, feature: str) -> str:
         """The values of one feature."""
         return f"{self.folder}/features/{feature}.json"

@@ -12,6 +12,8 @@ from mirflow.transcribe.tempo_map import TICKS, TempoMap
 
 VERSION = 1  # of the files; raise it when their bytes change
 DRUM_CHANNEL = 9  # counted from 0: channel 10
+BASS_CHANNEL = 0
+BASS_PROGRAM = 33  # of General MIDI, counted from 0: electric bass, finger
 DRUM_LENGTH = TICKS // 8  # ticks; drums have no length, but some programs want one
 MOST_BEATS = 255  # of a bar, in MIDI
 
@@ -51,6 +53,20 @@ def drum_notes(found: DrumNotes, tempo: TempoMap, steps: int = 0) -> Notes:
         own = np.flatnonzero(pitches == pitch)
         ends[own[:-1]] = np.minimum(ends[own[:-1]], starts[own[1:]])
     return Notes(starts, ends, pitches, velocities)
+
+
+def line(
+    tempo: TempoMap, *, starts: np.ndarray, ends: np.ndarray, pitches: np.ndarray, velocities: np.ndarray
+) -> Notes:
+    """Place notes that sound one after the other on a tempo map; each lasts a tick at least.
+
+    Parameters
+    ----------
+    starts, ends : seconds, ascending [k]
+    pitches, velocities : of MIDI [k]
+    """
+    ticks, first = np.unique(tempo.at(starts), return_index=True)
+    return Notes(ticks, np.maximum(tempo.at(ends)[first], ticks + 1), pitches[first], velocities[first])
 
 
 def write(
