@@ -44,6 +44,7 @@ rule all:
     input:
         [layout.track_files(RESULTS, track).info for track in TRACKS],
         [layout.merge_stamp(RESULTS, track) for track in TRACKS],
+        [layout.track_files(RESULTS, track).embedding(name) for track in TRACKS for name in KEPT_EMBEDDINGS],
         [layout.crops_stamp(RESULTS, track) for track in TRACKS if CROPPING],
         [path for track in TRACKS for path in transcriptions(track)],
         [layout.track_files(RESULTS, track).timeseries for track in TRACKS if SERIES],
@@ -59,6 +60,7 @@ onstart:
     gc.enable()
     try:
         progress.start(RESULTS, LIBRARY, SHARE, merging=snakemake_internals.planned(workflow, "info"))
+        needs.write_licences(RESULTS, NEEDED_MODELS)
     except MirflowError as error:
         raise WorkflowError(str(error))
     if BATCH:

@@ -19,7 +19,7 @@ from mirflow.core.errors import MirflowError
 from mirflow.library import scan
 from mirflow.models import accelerator, catalogue
 from mirflow.warm import server
-from mirflow.workflow import batches, progress, settings, shares, snakemake_internals
+from mirflow.workflow import batches, needs, progress, settings, shares, snakemake_internals
 
 # Users may describe models in the models' folder. Some features follow from these, and settings are checked against all
 # features, so this comes first.
@@ -28,6 +28,8 @@ try:
     settings.read(config)
     settings.check(config)
     settings.export(config)
+    NEEDED_MODELS = needs.needs(config)
+    needs.check_licences(NEEDED_MODELS, config["licences"]["allow"])
     WANTED = features.wanted(config)  # what goes into .INFO
     RESULTS = settings.directory(config["results"], name="results")
     MODELS = settings.directory(config["models"], name="models")

@@ -9,6 +9,7 @@ for feature in [one for one in features.all_features() if one in WANTED or not o
     SOUNDS = sum(name == "full_mix" or name in layout.STEMS for name in feature.inputs)
     CHOSEN = feature.chosen(config)
     IS_HEAD = feature.name in heads.names()
+    CLASSES = heads.classes_identity(feature.name) if IS_HEAD else ""
 
     rule:
         name:
@@ -41,6 +42,7 @@ for feature in [one for one in features.all_features() if one in WANTED or not o
                 settings=settings.options(feature, config),
                 **({"model": " ".join(map(catalogue.identity, feature.models))} if feature.models else {}),
                 **({"entry": json.dumps(heads.head_entry(feature.name))} if IS_HEAD else {}),
+                **({"classes": CLASSES} if CLASSES else {}),
             ),
         # The same text for all: Snakemake evaluates it when the job runs, when `feature` is the last one of the loop.
         shell:

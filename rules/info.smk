@@ -3,7 +3,11 @@
 
 # Steps that earlier runs with other settings may have tried: their failures do not count any more.
 UNMADE = [feature.name for feature in features.all_features() if feature not in WANTED]
-UNMADE += [f"embedding_{network}" for network in embedding.names() if network not in NETWORKS]
+EMBEDDINGS = {
+    name for feature in features.all_features() for name in feature.inputs if name.startswith(layout.EMBEDDING)
+}
+EMBEDDINGS = {name.removeprefix(layout.EMBEDDING) for name in EMBEDDINGS} | set(embedding.names())
+UNMADE += [f"embedding_{name.replace('.', '_')}" for name in EMBEDDINGS.difference(NETWORKS)]
 
 
 rule info:

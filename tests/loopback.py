@@ -89,6 +89,11 @@ class Handler(BaseHTTPRequestHandler):
             found = found.pop(0) if len(found) > 1 else found[0]
         self.answer(found)
 
+    def do_CONNECT(self) -> None:
+        """Refuse, as a proxy, to connect to anything over TLS; it is noted."""
+        self.server.asked.append(Asked(self.command, self.path, dict(self.headers)))
+        self.send_error(403)
+
     def answer(self, found: Answer) -> None:
         asked, start = self.headers.get("Range"), 0
         total = len(found.body)

@@ -221,7 +221,7 @@ def test_silence_is_not_judged(model):
 
 def test_wrong_files_are_refused_by_name(model, folder):
     for name, content, message in (
-        (WEIGHTS, b"not it", "weights of AudioBox Aesthetics expected"),
+        (WEIGHTS, b"not it", "a file of safetensors is expected"),
         (JSON, b"{}", "configuration of AudioBox Aesthetics expected"),
     ):
         path = folder / name

@@ -136,8 +136,6 @@ def test_a_network_gives_what_essentias_own_class_gives(folder):
 
 SIX = {"genre_discogs400": 400, "mtg_jamendo_moodtheme": 56, "mtg_jamendo_instrument": 40, "voice_instrumental": 2,
        "danceability": 2, "tonal_atonal": 2}  # fmt: skip
-CLASSES = {"voice_instrumental": ["instrumental", "voice"], "danceability": ["danceable", "not_danceable"],
-           "tonal_atonal": ["atonal", "tonal"]}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -158,15 +156,13 @@ def discogs(tmp_path_factory):
     parts = {}
     for name, count in SIX.items():
         weights = random.normal(0, 0.05, (tiny_graphs.EMBEDDING, count))
-        classes = CLASSES.get(name, [f"{name} {number}" for number in range(count)])
-        graph, metadata = (folder / file["name"] for file in own[name]["files"])
+        (graph,) = (folder / file["name"] for file in own[name]["files"])
         if name == "genre_discogs400":
             tiny_graphs.style_head(graph, weights)
             tiny_graphs.effnet(folder / "discogs-effnet-bs64-1.pb", random.normal(0, 0.1, (96, 1280)), weights)
         else:
             tiny_graphs.head(graph, weights, np.zeros(count), "Softmax" if count == 2 else "Sigmoid")
-        metadata.write_text(json.dumps({"name": name, "classes": classes, "framework": "tensorflow"}))
-        parts[name] = classes, weights
+        parts[name] = (layout.CONFIG / "labels" / f"{name}.txt").read_text().splitlines(), weights
     return folder, parts
 
 
@@ -204,7 +200,7 @@ def test_six_heads_give_what_their_graphs_give_under_the_keys_that_users_know(di
         assert list(every) == classes
         np.testing.assert_allclose(list(every.values()), said.mean(axis=0), atol=1e-5)
         files = fragment["_provenance"]["model"]
-        assert files == {file: download.sha256(folder / file) for file in files} and len(files) == 3
+        assert files == {file: download.sha256(folder / file) for file in files} and len(files) == 2
         labels += len(every) if len(classes) > 2 else 0
         found |= {key: value for key, value in fragment.items() if not key.startswith("_")}
         if len(classes) == 2:
@@ -216,6 +212,67 @@ def test_six_heads_give_what_their_graphs_give_under_the_keys_that_users_know(di
     for key in ("essentia_genre", "essentia_mood", "essentia_instrument"):
         likely = list(found[key].values())
         assert len(likely) <= 10 and likely == sorted(likely, reverse=True) and likely[-1] >= 0.1
+
+
+def test_names_of_outputs_are_those_of_essentia_in_its_order(shared):
+    """Where its metadata is here; of the others the number, and that they are sorted, as Essentia's are."""
+    for name, count in SIX.items():
+        classes = heads._of_project(name)
+        assert len(classes) == count and list(classes) == sorted(classes), name
+    weights = shared / "weights" / "essentia"
+    for path in weights.glob("*-discogs-effnet-1.json"):
+        name = path.name.removesuffix("-discogs-effnet-1.json")
+        stated = catalogue.entry(name)["head"].get("classes") or heads._of_project(name)
+        assert list(stated) == json.loads(path.read_text())["classes"], name
+        graph = path.with_suffix(".pb")
+        head = heads.head_entry(name)
+        given = {"input": head.get("input", "model/Placeholder"), "output": head.get("output", "model/Softmax")}
+        output = graphs.run("TensorflowPredict2D", RANDOM.normal(0, 1, (3, 1280)).astype(np.float32), graph, **given)
+        assert output.shape == (3, len(stated)), name
+        assert download.sha256(graph) == catalogue.files(name)[0].sha256, name
+
+
+def test_names_that_do_not_fit_the_graph_are_refused(discogs, monkeypatch, tmp_path):
+    folder, _ = discogs
+    monkeypatch.setenv(catalogue.FOLDER, str(folder))
+    monkeypatch.setattr(heads, "CLASSES", tmp_path)
+    heads._of_project.cache_clear()
+    for names, said in (
+        ("one\ntwo\nthree\n", "has 2 outputs, but danceability has 3 classes"),
+        ("a\na\n", "each once"),
+    ):
+        (tmp_path / "danceability.txt").write_text(names)
+        heads._of_project.cache_clear()
+        cache.drop()
+        with pytest.raises(MirflowError, match=said):
+            measure("danceability", embedding.Patches(np.ones((2, 1280), np.float32), {}))
+    heads._of_project.cache_clear()
+    cache.drop()
+
+
+def test_the_voice_is_heard_on_the_vocals_and_nothing_where_they_are_silent(discogs, monkeypatch):
+    """Traces of other instruments below -50 dBFS are no voice."""
+    folder, _ = discogs
+    monkeypatch.setenv(catalogue.FOLDER, str(folder))
+    assert heads.declare("gender").inputs == ("labels/discogs-effnet.vocals",)
+    voice = np.sin(2 * np.pi * 220 * np.arange(20 * RATE) / RATE).astype(np.float32)
+    level = np.where(np.arange(20 * RATE) < 10 * RATE, 10 ** (-20 / 20), 10 ** (-60 / 20)).astype(np.float32)
+    sung, traces = Audio((voice * level)[None], RATE), Audio((voice * 10 ** (-48 / 20))[None], RATE)
+    network = loading.load(
+        embedding.load, catalogue.path("discogs-effnet"), "cpu", ["discogs-effnet"], name="discogs-effnet"
+    )
+    every = embedding.embed(sung, network.value, network.files)
+    heard = embedding.embed(sung, network.value, network.files, "vocals")
+    assert len(every.output) == 19 and 9 <= len(heard.output) <= 11
+    np.testing.assert_array_equal(heard.output, every.output[: len(heard.output)])
+    assert not len(embedding.embed(traces, network.value, network.files, "vocals").output)  # -51 dBFS
+    graph = heads.Graph(("female", "male"), folder / "gender.pb", True)
+    tiny_graphs.head(folder / "gender.pb", np.stack([np.full(1280, 0.01), np.zeros(1280)], axis=1), np.zeros(2))
+    said = heads.Head("gender").measure(heard, graph)
+    assert 0 < said["female_probability"] < 1
+    assert said["female_probability"] + said["male_probability"] == pytest.approx(1)
+    silent = heads.Head("gender").measure(embedding.embed(traces, network.value, network.files, "vocals"), graph)
+    assert silent["female_probability"] is None and silent["male_probability"] is None
 
 
 def test_a_vggish_gives_what_essentias_own_class_gives(folder):
@@ -399,6 +456,8 @@ def test_the_keys_that_users_know_are_made_without_an_optional_head(tmp_path, mo
         "atonality",
         "voice_probability",
         "instrumental_probability",
+        "female_probability",
+        "male_probability",
     }
 
 

@@ -13,6 +13,8 @@ import yaml
 import loopback
 import model_files
 from conftest import REPOSITORY, jobs, loop, run_snakemake, write
+from mirflow import features
+from mirflow.core.errors import MirflowError
 from mirflow.models import catalogue
 from mirflow.workflow import needs, settings
 
@@ -124,12 +126,43 @@ def test_the_list_is_what_a_run_fetches(tmp_path, monkeypatch):
     assert len(listed) > 25 and rules == {f"model_file_{re.sub(r'[^a-zA-Z0-9_]', '_', name)}" for name in listed}
 
 
+def test_licences_are_written_down_and_others_are_refused_before_anything_runs(server, folder, tmp_path):
+    write(tmp_path / "music/a.wav", loop(1))
+    content = yaml.safe_load((tmp_path / "mine.yaml").read_text())
+    content["skip"] += [name for name in features.names() if name not in content["skip"]]
+
+    def run(*arguments: str, **settings: object) -> subprocess.CompletedProcess:
+        (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content | settings))
+        where = {"library": tmp_path / "music", "results": tmp_path / "out"}
+        return run_snakemake(*arguments, "--configfile", str(tmp_path / "mine.yaml"), **where)
+
+    refused = run("-n", licences={"allow": ["CC BY 4.0", "Apache-2.0"]})
+    assert refused.returncode != 0 and "licences.allow has only CC BY 4.0, Apache-2.0:" in refused.stdout
+    assert "labels.backend: essentia: ear stands under MIT" in refused.stdout
+    done = run("--until", "full_mix", licences={"allow": ["MIT"]})
+    assert done.returncode == 0, done.stdout
+    table = (tmp_path / "out/.mirflow/licences.tsv").read_text().splitlines()
+    assert table[0].split("\t") == ["model", "licence", "holder", "setting", "makes"]
+    assert [row.split("\t")[:2] for row in table[1:]] == [["ear", "MIT"], ["mood", "MIT"]]
+    assert table[2].endswith("labels.backend: essentia\ttiny_mood")
+    asked = models("licences", "--configfile", tmp_path / "mine.yaml").stdout
+    assert asked.splitlines()[1].split()[:2] == ["ear", "MIT"]
+
+
+@pytest.mark.parametrize("allowed", [["AGPL-3.0"], ["CC BY-NC-SA 4.0"], ["AGPL-3.0", "CC BY-NC-SA 4.0"]])
+def test_of_several_licences_all_must_be_allowed(allowed):
+    tempo = needs.Need("bpm_tempocnn", "labels.optional: [bpm_tempocnn]", ("bpm_tempocnn",))
+    if len(allowed) < 2:
+        with pytest.raises(MirflowError, match=r"bpm_tempocnn stands under AGPL-3.0 and CC BY-NC-SA 4.0"):
+            needs.check_licences([tempo], allowed)
+    else:
+        needs.check_licences([tempo], allowed)
+
+
 def test_tracks_that_wait_for_a_model_are_not_called_complete(server, folder, tmp_path):
     """They were complete without labels; now every model fails."""
     write(tmp_path / "music/a.wav", loop(1))
     content = yaml.safe_load((tmp_path / "mine.yaml").read_text())
-    from mirflow import features
-
     content["skip"] += [name for name in features.names() if name not in ("loudness", *content["skip"])]
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content))
     (tmp_path / "before.yaml").write_text(yaml.safe_dump(content | {"labels": {"backend": "none"}}))

@@ -1,5 +1,6 @@
 """What is changed of Snakemake: loud where its insides have moved, and what was recorded earlier still counts."""
 
+import json
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.persistence import FileBackupMixin
 
 from mirflow.core import identity
+from mirflow.labels import heads
 from mirflow.models import catalogue
 from mirflow.workflow import snakemake_internals
 
@@ -87,6 +89,26 @@ def test_a_hash_that_has_become_known_makes_nothing_out_of_date_unless_the_file_
     # and so in the records of 0.1.0
     monkeypatch.setitem(identity.read_versions(), "0.1.0", {"embedding": "abc"})
     assert (set(snakemake_internals.recalled([repr(model), "'abc'"], made_by)) == set(today)) is (first != "3" * 64)
+
+
+@pytest.mark.parametrize(("metadata", "changed"), [(["a", "b"], False), (["b", "a"], True), (None, False)])
+def test_heads_made_with_metadata_count_where_its_order_was_that_of_today(monkeypatch, tmp_path, metadata, changed):
+    """Until 0.2.0 the names of a head's outputs came from a file of Essentia's, which was downloaded."""
+    monkeypatch.setenv(catalogue.FOLDER, str(tmp_path))
+    if metadata:
+        (tmp_path / "net.json").write_text(json.dumps({"classes": metadata}))
+    made_by = {
+        "kind": "feature_head",
+        "version": "1",
+        "model": "net.pb:" + "1" * 64,
+        "classes": heads._digest(["a", "b"]),
+    }
+    model = "net.pb:" + "1" * 64 + " net.json:" + "2" * 64
+    recorded = ["kind: feature_head", "version: 1", f"model: {model}"]
+    today = snakemake_internals.meant(SimpleNamespace(params={"made_by": made_by}))
+    assert (set(snakemake_internals.recalled(recorded, made_by)) != set(today)) is changed
+    monkeypatch.setitem(identity.read_versions(), "0.1.0", {"feature_head": "abc"})
+    assert (set(snakemake_internals.recalled([repr(model), "'abc'"], made_by)) != set(today)) is changed
 
 
 def test_a_model_file_is_not_fetched_again_because_its_hash_has_become_known():

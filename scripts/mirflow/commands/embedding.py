@@ -1,9 +1,10 @@
-"""Run a network of config/models.yaml over the full mix, and keep its output for each patch."""
+"""Run a network of config/models.yaml over the full mix or a stem, and keep its output for each patch."""
 
 import argparse
 from pathlib import Path
 
 from mirflow.core import audio
+from mirflow.core.layout import STEMS
 from mirflow.labels import embedding
 from mirflow.models import catalogue, loading
 
@@ -13,7 +14,8 @@ OWN_PROCESS = True  # TensorFlow hangs in a fork of a process that has started i
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("network", help="name of a model in config/models.yaml")
-    parser.add_argument("full_mix", type=Path)
+    parser.add_argument("full_mix", type=Path, help="or the stem")
+    parser.add_argument("--stem", choices=STEMS, default="", help="which stem that is")
     parser.add_argument("--model", nargs="*", type=Path, metavar="FILE", help="its files; default: the models' folder")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
     parser.add_argument("-o", "--output", type=Path, required=True, help="an .npz file")
@@ -25,4 +27,4 @@ def run(arguments: argparse.Namespace) -> None:
     name = arguments.network
     files = arguments.model or catalogue.path(name)
     loaded = loading.load(embedding.load, files, arguments.device, [name], name=name)
-    embedding.embed(mix, loaded.value, loaded.files).save(arguments.output)
+    embedding.embed(mix, loaded.value, loaded.files, arguments.stem).save(arguments.output)

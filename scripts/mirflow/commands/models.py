@@ -23,7 +23,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--all", action="store_true", help="every model of config/models.yaml, needed or not")
     fetching = actions.add_parser("fetch", help="fetch what is missing, and check the rest")
     checking = actions.add_parser("check", help="compare what is there with its hashes; nothing is fetched")
-    for part in (parser, listing, fetching, checking):
+    licensing = actions.add_parser(
+        "licences", help="the licences of what the settings need, and what is made under them"
+    )
+    for part in (parser, listing, fetching, checking, licensing):
         # Given before the action or after it: what is not given after it must not replace what was given before.
         default = {} if part is parser else {"default": argparse.SUPPRESS}
         part.add_argument("--configfile", type=Path, metavar="FILE", **default, help="your settings")
@@ -48,6 +51,8 @@ def run(arguments: argparse.Namespace) -> None:
     needed = needs.every_model() if arguments.all else needs.needs(config)
     if not needed:
         print("These settings need no trained models.")
+    elif arguments.action == "licences":
+        print("\n".join(table(needs.LICENCES, needs.licence_rows(needed))))
     elif arguments.action in ("fetch", "check"):
         if not _each(needs.files(needed), fetching=arguments.action == "fetch"):
             raise SystemExit(1)

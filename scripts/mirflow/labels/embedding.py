@@ -12,10 +12,14 @@ import numpy as np
 from mirflow.core import artifacts
 from mirflow.core.audio import Audio, resample
 from mirflow.core.errors import MirflowError
+from mirflow.core.layout import STEMS
 from mirflow.models import catalogue, graphs
 
 VERSION = 1  # raise it when values change
 SILENCE = 1e-4  # of full scale (-80 dB): a patch whose samples all lie below counts as silent
+# A stem holds traces of the other instruments even where its own are silent: of stems, patches with a lower RMS level
+# than this count as silent.
+SILENT_STEM_DB = -50.0  # dBFS
 
 
 @dataclass(frozen=True)
@@ -125,14 +129,16 @@ def load(files: Sequence[Path], device: str, *, name: str) -> Network:
     return Network(network["algorithm"], file.name, nodes, graph, bool(file.sha256), device == "gpu")
 
 
-def embed(full_mix: Audio, network: Network, files: dict[str, str]) -> Patches:
-    """Run a network on a track.
+def embed(full_mix: Audio, network: Network, files: dict[str, str], stem: str = "") -> Patches:
+    """Run a network on a track, or on one of its stems.
 
     The mean of the channels is resampled to the network's rate. A track shorter than one patch is padded with zeros to
-    one patch; patches without any sample at or above `SILENCE` are left out.
+    one patch; patches without any sample at or above `SILENCE` are left out, of a stem those below `SILENT_STEM_DB`.
 
     Parameters
     ----------
+    full_mix : or the stem
+    stem : its name; "" for the mix
     files : the network's files: name → sha256
 
     Raises
@@ -154,15 +160,34 @@ def embed(full_mix: Audio, network: Network, files: dict[str, str]) -> Patches:
         batch=None if network.gpu else framing.batch,
         **network.nodes,
     )
-    return Patches(output[sounding(mono, framing, len(output))], model)
+    heard = sounding(mono, framing, len(output)) if not stem else above(mono, framing, len(output), SILENT_STEM_DB)
+    return Patches(output[heard] if heard.any() else np.zeros((0, 0), np.float32), model)
 
 
 def sounding(mono: np.ndarray, framing: Framing, patches: int) -> np.ndarray:
     """Return which patches hold any sample at or above `SILENCE`: bool [patch]."""
     loud = np.concatenate([[0], np.cumsum(np.abs(mono) >= SILENCE)])
-    starts = np.minimum(np.arange(patches) * framing.step * framing.hop, len(mono))
-    ends = np.minimum(starts + framing.patch * framing.hop, len(mono))
+    starts, ends = _edges(mono, framing, patches)
     return loud[ends] > loud[starts]
+
+
+def above(mono: np.ndarray, framing: Framing, patches: int, level: float) -> np.ndarray:
+    """Return which patches have an RMS level of at least `level` dBFS: bool [patch]."""
+    energy = np.concatenate([[0.0], np.cumsum(np.square(mono, dtype=np.float64))])
+    starts, ends = _edges(mono, framing, patches)
+    return energy[ends] - energy[starts] >= 10 ** (level / 10) * np.maximum(ends - starts, 1)
+
+
+def _edges(mono: np.ndarray, framing: Framing, patches: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first sample of each patch, and the one after its last."""
+    starts = np.minimum(np.arange(patches) * framing.step * framing.hop, len(mono))
+    return starts, np.minimum(starts + framing.patch * framing.hop, len(mono))
+
+
+def of_stem(name: str) -> tuple[str, str]:
+    """Split the name of an embedding: "discogs-effnet.vocals" is that network on this stem, "" stands for the mix."""
+    network, _, stem = name.rpartition(".")
+    return (network, stem) if stem in STEMS else (name, "")
 
 
 def names() -> tuple[str, ...]:

@@ -3,8 +3,10 @@
 Each entry of config/models.yaml with a section ``head`` is a feature: the entry alone says which keys it gives.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,13 @@ import numpy as np
 from mirflow.core import artifacts
 from mirflow.core.errors import MirflowError
 from mirflow.core.feature import Feature, Field, Setting
-from mirflow.core.layout import EMBEDDING
+from mirflow.core.layout import CONFIG, EMBEDDING
 from mirflow.labels import embedding
 from mirflow.models import catalogue, graphs
 
 VERSION = 1  # raise it when values change
+CLASSES = CONFIG / "labels"  # <head>.txt: the names of its outputs
+METADATA = ".json"  # suffix of Essentia's metadata of a head
 DIGITS = 4  # decimals of the probabilities in .INFO
 LOWEST_TEMPO = 30  # 1/min, TempoCNN's first class; the next ones follow in steps of one
 SETTINGS = (
@@ -66,7 +70,9 @@ def declare(name: str) -> Feature:
     """Return the declaration of a head, as a feature."""
     head, purpose = head_entry(name), catalogue.entry(name)["purpose"]
     framing = embedding.FRAMINGS[embedding.network_entry(head["network"])["algorithm"]]
-    undefined = f"in silence, or shorter than {framing.shortest:.0f} s"
+    stem = head.get("stem", "")
+    silence = f"where {stem} stay below {embedding.SILENT_STEM_DB:.0f} dBFS" if stem else "in silence"
+    undefined = f"{silence}, or shorter than {framing.shortest:.0f} s"
     if "labels" in head:
         meaning = f"{purpose}: label → probability, mean over the track; the likeliest ones, the fragment has all"
         fields = (Field(head["labels"], "probability", meaning=meaning, undefined=undefined, kind=dict),)
@@ -84,7 +90,7 @@ def declare(name: str) -> Feature:
     return Feature(
         name=name,
         version=VERSION,
-        inputs=(f"{EMBEDDING}{head['network']}",),
+        inputs=(f"{EMBEDDING}{head['network']}{f'.{stem}' if stem else ''}",),
         fields=fields,
         settings=SETTINGS if "labels" in head else (),
         backend=graphs.PACKAGE,
@@ -189,18 +195,68 @@ def _through_graph(head: dict, output: np.ndarray, model: Graph) -> np.ndarray:
 
 
 def _classes(name: str, head: dict, files: Sequence[Path]) -> tuple[str, ...]:
-    """Return the names of a head's outputs: from its entry, or from the .json file of Essentia's metadata."""
+    """Return the names of a head's outputs: of its entry, of metadata among its files, or of config/labels."""
     if "classes" in head:
         return tuple(head["classes"])
-    found = [path for path in files if path.suffix == ".json"]
-    if len(found) != 1:
-        raise MirflowError(f"models.yaml: {name}: classes, or exactly one file that ends in .json, are expected")
-    classes = artifacts.read_json(found[0]).get("classes")
+    found = [path for path in files if path.suffix == METADATA]
+    if len(found) > 1:
+        raise MirflowError(f"models.yaml: {name}: at most one file that ends in {METADATA} is expected")
+    return _of_metadata(found[0]) if found else _of_project(name)
+
+
+def _of_metadata(path: Path) -> tuple[str, ...]:
+    """Return the classes in a .json file of Essentia's metadata."""
+    classes = artifacts.read_json(path).get("classes")
     if not isinstance(classes, list) or not classes or not all(isinstance(label, str) for label in classes):
-        raise MirflowError(f"{found[0]}: Essentia's metadata with a list of classes is expected")
+        raise MirflowError(f"{path}: Essentia's metadata with a list of classes is expected")
     if len(set(classes)) != len(classes):
-        raise MirflowError(f"{found[0]}: a class is listed twice")
+        raise MirflowError(f"{path}: a class is listed twice")
     return tuple(classes)
+
+
+@cache
+def _of_project(name: str) -> tuple[str, ...]:
+    """Return the classes of config/labels, one a line, in the order of the graph's outputs.
+
+    They are Essentia's. Its metadata is not downloaded, since its authors have changed it more than once, and so the
+    order of the names could change under the same graph.
+    """
+    path = CLASSES / f"{name}.txt"
+    if not path.is_file():
+        raise MirflowError(f"models.yaml: {name}: it needs classes, a {METADATA} file of metadata, or {path}")
+    classes = tuple(path.read_text(encoding="utf-8").splitlines())
+    if len(set(classes)) != len(classes) or not all(classes):
+        raise MirflowError(f"{path}: a class a line is expected, each once")
+    return classes
+
+
+def classes_identity(name: str) -> str:
+    """Return what identifies the classes of a head that stand in config/labels, for ``made_by``; "" for others."""
+    head = head_entry(name)
+    own = "classes" in head or "tempo" in head or any(file.name.endswith(METADATA) for file in catalogue.files(name))
+    return "" if own else _digest(_of_project(name))
+
+
+def recalled_classes(model: str, today: str) -> str:
+    """Return the identity of the classes that a head had which was made with a file of metadata.
+
+    Parameters
+    ----------
+    model : what was noted of its files (`catalogue.identity`)
+    today : its classes today; the answer where the metadata is gone
+    """
+    for item in model.split():
+        path = catalogue.folder() / item.rpartition(":")[0]
+        if path.suffix == METADATA and path.is_file():
+            try:
+                return _digest(_of_metadata(path))
+            except MirflowError:
+                return ""
+    return today
+
+
+def _digest(classes: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(classes).encode()).hexdigest()[:12]
 
 
 def likely(probabilities: dict[str, float], threshold: float, top: int) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """The cache of loaded models: at most one, which stays loaded for the next command where the process lives on."""
 
+import sys
 from collections.abc import Callable, Hashable
 from typing import Any, Protocol
 
@@ -26,6 +27,8 @@ def get(key: Hashable, load: Callable[[], Closable]) -> Any:
     if _cached and _cached[0][0] != key:
         drop()
     if not _cached:
+        if keeps:
+            print("mirflow: loading the model", file=sys.stderr, flush=True)
         _cached.append((key, load()))
     return _cached[0][1]
 

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from mirflow.core.errors import MirflowError
-from mirflow.core.layout import CONFIG
+from mirflow.core.layout import CONFIG, STEMS
 
 CATALOGUE = CONFIG / "models.yaml"
 OWN_ENTRIES = "models.yaml"  # in the models' folder: the user's own entries
@@ -87,7 +87,8 @@ _SCHEMA = {
         "licences": {"type": "object"},
         "models": {
             "type": ["object", "null"],
-            "propertyNames": {"pattern": r"^[A-Za-z0-9][\w.-]*$"},
+            # A name that ends like a stem would be that of an embedding of this stem.
+            "propertyNames": {"pattern": rf"^(?!.*\.({'|'.join(STEMS)})$)[A-Za-z0-9][\w.-]*$"},
             "additionalProperties": {
                 "type": "object",
                 "required": ["purpose", "files"],
@@ -136,6 +137,7 @@ _SCHEMA = {
                         "oneOf": [{"required": [kind]} for kind in _HEAD_OUTPUTS],
                         "properties": {
                             "network": _TEXT,
+                            "stem": {"enum": list(STEMS)},
                             "input": _TEXT,
                             "output": _TEXT,
                             "classes": {"type": "array", "items": _TEXT, "minItems": 1},

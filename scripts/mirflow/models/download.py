@@ -113,12 +113,15 @@ def forget(file: File, at: Path | None = None) -> bool:
 def recalled(recorded_identity: str, identity: str) -> str:
     """Return what was noted of a model's files (`catalogue.identity`) as it would be noted today.
 
-    A file whose hash nobody knew then is the one of today, unless its first download has recorded another hash.
+    A file whose hash nobody knew then is the one of today, unless its first download has recorded another hash. The
+    metadata of a graph, ``<graph>.json``, was a file of some models once.
     """
     today = dict(item.rpartition(":")[::2] for item in identity.split())
+    items = [item.rpartition(":")[::2] for item in recorded_identity.split()]
     return " ".join(
         f"{name}:{sha256 or _of_an_unknown_hash(name, today.get(name, ''))}"
-        for name, _, sha256 in (item.rpartition(":") for item in recorded_identity.split())
+        for name, sha256 in items
+        if name in today or name.removesuffix(".json") + ".pb" not in today
     )
 
 

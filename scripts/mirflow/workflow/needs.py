@@ -7,10 +7,12 @@ from typing import Any
 
 from mirflow import features
 from mirflow.core.errors import MirflowError
-from mirflow.core.layout import EMBEDDING
+from mirflow.core.layout import EMBEDDING, own
+from mirflow.labels import embedding
 from mirflow.models import catalogue, download
 from mirflow.models.catalogue import File
 from mirflow.stems import trained
+from mirflow.workflow import progress
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,11 @@ def needs(config: Mapping[str, Any]) -> list[Need]:
         keys = [field.key for field in feature.fields]
         for name in feature.inputs:
             if name.startswith(EMBEDDING):
-                add(name.removeprefix(EMBEDDING), feature.requires, *keys)
+                add(embedding.of_stem(name.removeprefix(EMBEDDING))[0], feature.requires, *keys)
         for name in feature.models:
             add(name, feature.requires, *keys)
+    for name in config["labels"]["embeddings"]:
+        add(embedding.of_stem(name)[0], f"labels.embeddings: [{name}]", "embeddings")
     if describe["backend"] != "none":
         because = f"describe.backend: {describe['backend']}"
         for setting, chosen in (("model", because), ("projector", because), ("condense_model", ""), ("tokenizer", "")):
@@ -67,6 +71,50 @@ def needs(config: Mapping[str, Any]) -> list[Need]:
     for name in found:
         catalogue.entry(name)
     return list(found.values())
+
+
+def check_licences(needed: list[Need], allow: list[str]) -> None:
+    """Refuse models whose licences are not allowed (``licences.allow``; an empty list allows all).
+
+    Raises
+    ------
+    MirflowError : names each such model, its licence and the setting that asks for it
+    """
+    refused = [need for need in needed if allow and not set(licences(need)) <= set(allow)]
+    if refused:
+        lines = [f"  {need.because}: {need.model} stands under {' and '.join(licences(need))}" for need in refused]
+        raise MirflowError("\n".join([f"licences.allow has only {', '.join(allow)}:", *lines]))
+
+
+def licences(need: Need) -> list[str]:
+    """Return the licences of a model, all of which hold."""
+    return (catalogue.entry(need.model).get("licence") or "none stated").split(" and ")
+
+
+LICENCES = ("model", "licence", "holder", "setting", "makes")
+
+
+def licence_rows(needed: list[Need]) -> list[tuple[str, ...]]:
+    """Return the rows of a table of licences, with the columns `LICENCES`."""
+    return [
+        (
+            need.model,
+            " and ".join(licences(need)),
+            catalogue.entry(need.model).get("licence_note", ""),
+            need.because,
+            ", ".join(need.makes),
+        )
+        for need in needed
+    ]
+
+
+def write_licences(results: str, needed: list[Need]) -> None:
+    """Write down the licences of the models of a run: what is made with a model stands under its licence."""
+    path = Path(own(results, "licences.tsv"))
+    if needed:
+        progress.write_table(path, LICENCES, licence_rows(needed))
+    else:
+        path.unlink(missing_ok=True)
 
 
 def files(needed: list[Need]) -> dict[File, Need]:

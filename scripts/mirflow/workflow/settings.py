@@ -13,7 +13,7 @@ from mirflow.core import artifacts
 from mirflow.core.errors import MirflowError
 from mirflow.core.feature import Feature
 from mirflow.core.layout import CONFIG
-from mirflow.labels import heads
+from mirflow.labels import embedding, heads
 from mirflow.library.scan import reads_as_pattern
 from mirflow.models import accelerator
 
@@ -107,6 +107,8 @@ def check(config: dict) -> None:
     if problems:
         raise MirflowError("\n".join(["settings:", *(f"  {problem}" for problem in problems)]))
     heads.check_optional(config.get("labels", {}).get("optional", []))
+    for name in config.get("labels", {}).get("embeddings", []):
+        embedding.network_entry(embedding.of_stem(name)[0])
 
 
 def export(config: dict) -> None:

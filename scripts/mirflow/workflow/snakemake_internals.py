@@ -33,11 +33,13 @@ from snakemake.scheduling.job_scheduler import JobScheduler
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 from mirflow.core import identity, layout
+from mirflow.labels import heads
 from mirflow.models import download
 from mirflow.workflow import upgrades
 from mirflow.workflow.records import Records
 
 KNOWN_VERSION = "9.27.1"
+FILES = re.compile(r"'[\w.+-]+:[0-9a-f]*( [\w.+-]+:[0-9a-f]*)*'")  # what version 0.1.0 recorded of a model
 
 
 def replace(owner: Any, name: str, by: Any) -> Any:
@@ -236,7 +238,12 @@ def keep_records(results: str, models: str) -> None:
 
     def input_changed(persistence: PersistenceBase, job: Any, file: str | None = None) -> bool:
         recorded = persistence.input(file)
-        return recorded is not None and portable(recorded) != persistence._input(job)
+        if recorded is None:
+            return False
+        then, now = portable(recorded), persistence._input(job)
+        # The metadata of a graph was an input once; what it said is a part of `made_by` now.
+        metadata = {path.removesuffix(".pb") + heads.METADATA for path in now if path.startswith("<models>/")}
+        return [path for path in then if path in now or path not in metadata] != now
 
     replace(PersistenceBase, "_input_changed", input_changed)
 
@@ -259,23 +266,27 @@ def recalled(recorded: list[str], made_by: dict[str, str]) -> list[str]:
     Code that was edited then may have been released since; hashes of model files may have become known; and version
     0.1.0 recorded all parameters, a hash of the sources among them (see "0.1.0" in versions.json).
     """
-    if not any(item.startswith("version: ") for item in recorded):
-        known = [_recalled_text(item, made_by) for item in recorded]
-        return [f"{name}: {value}" for name, value in identity.translate(known, made_by).items()]
-    found = {name: value for name, _, value in (item.partition(": ") for item in recorded)}
+    if any(item.startswith("version: ") for item in recorded):
+        found = {name: value for name, _, value in (item.partition(": ") for item in recorded)}
+        model = found.get("model", "")
+    else:
+        model = " ".join(item.strip("'") for item in recorded if FILES.fullmatch(item))
+        found = identity.translate([_recalled_text(item, made_by) for item in recorded], made_by)
     for name, value in found.items():
         if name.endswith("version"):
             found[name] = identity.unify(value)
-        elif name == "model" and "model" in made_by:
+        elif name == "model" and value != made_by.get("model", value):
             found[name] = download.recalled(value, made_by["model"])
         elif name == "sha256" and not value:  # of a model file itself
             found[name] = made_by.get("sha256", "")
+    if "classes" in made_by and "classes" not in found:
+        found["classes"] = heads.recalled_classes(model, made_by["classes"])
     return [f"{name}: {value}" for name, value in found.items()]
 
 
 def _recalled_text(recorded: str, made_by: dict[str, str]) -> str:
     """Return a value that version 0.1.0 recorded, as Python writes it; one that names a model's files as of today."""
-    if "model" not in made_by or not re.fullmatch(r"'[\w.+-]+:[0-9a-f]*( [\w.+-]+:[0-9a-f]*)*'", recorded):
+    if "model" not in made_by or not FILES.fullmatch(recorded):
         return recorded
     return repr(download.recalled(recorded.strip("'"), made_by["model"]))
 
