@@ -1,4 +1,5 @@
 # Needs:  full_mix.flac; with stems.backend: demucs or roformer the files of a model
+# Needs:  with transcribe.drum_stems: the files of that model
 # Makes:  the four stems with the mix's sampling rate, channels and length, in one job, and stems.json, which says how
 
 from mirflow.stems import trained
@@ -58,3 +59,38 @@ rule stems:
         "mirflow {params.worker} stems {input.full_mix:q} -o {output.drums:q} {output.bass:q} {output.other:q}"
         " {output.vocals:q} --record {output.record:q} --format {params.format} --bitrate {params.bitrate}"
         " --backend {params.backend} {params.trained} --model {input.model:q} 2> {log:q}"
+
+
+# Name of the model in config/models.yaml that separates the drums stem, "" for none.
+DRUM_STEMS = config["transcribe"]["drum_stems"] if config["transcribe"]["drum_stems"] != "none" else ""
+
+if DRUM_STEMS:
+
+    rule drum_stems:
+        "Separate the drums stem into kick, snare, toms, hi-hat and cymbals."
+        input:
+            drums=TRACK.stem("drums"),
+            model=catalogue.path(DRUM_STEMS),
+        output:
+            **TRACK.drum_stems,
+            record=TRACK.drum_stems_record,
+        log:
+            "<logs>/{parent}{name}/drum_stems.log",
+        benchmark:
+            "<benchmarks>/{parent}{name}/drum_stems.jsonl"
+        # No other rule that uses the GPU has this priority, so that a run loads each model once.
+        priority: 26
+        conda:
+            "../envs/models.yaml"
+        threads: accelerator.expected_threads(config["transcribe"]["device"])
+        resources:
+            gpu=1,
+            mem_mb=6000,
+        params:
+            entry=DRUM_STEMS,
+            device=config["transcribe"]["device"],
+            made_by=identity.made_by("drum_stems", entry=DRUM_STEMS, model=catalogue.identity(DRUM_STEMS)),
+        shell:
+            "mirflow --model drum_stems {input.drums:q} --entry {params.entry} --device {params.device}"
+            " --model {input.model:q} -o {output.kick:q} {output.snare:q} {output.tom:q} {output.hihat:q}"
+            " {output.cymbal:q} --record {output.record:q} 2> {log:q}"

@@ -17,6 +17,7 @@ def transcriptions(track):
     wanted = {
         files.drums_midi: DRUMS,
         files.drums_quantised_midi: DRUMS and TRANSCRIBE["quantise"],
+        **dict.fromkeys(files.drum_stems.values(), DRUM_STEMS),
         files.bass_midi: TRANSCRIBE["bass"] != "none",
     }
     return [path for path, is_wanted in wanted.items() if is_wanted]
@@ -29,6 +30,8 @@ if DRUMS:
         input:
             drums=TRACK.stem("drums"),
             full_mix=TRACK.full_mix,
+            drum_stems=list(TRACK.drum_stems.values()) if DRUM_STEMS else [],
+            separated=TRACK.drum_stems_record if DRUM_STEMS else [],
             model=catalogue.path(DRUM_MODEL) if DRUM_MODEL else [],
         output:
             activations=TRACK.drum_activations,
@@ -55,6 +58,7 @@ if DRUMS:
             ),
         shell:
             "mirflow {params.worker} drum_activations {input.drums:q} --full-mix {input.full_mix:q}"
+            " --drum-stems {input.drum_stems:q} --drum-stems-record {input.separated:q}"
             " --backend {params.backend} {params.trained} --model {input.model:q} -o {output.activations:q}"
             " --record {output.record:q} 2> {log:q}"
 
@@ -64,6 +68,7 @@ if DRUMS:
             activations=TRACK.drum_activations,
             record=TRACK.drum_activations_record,
             drums=TRACK.stem("drums"),
+            drum_stems=list(TRACK.drum_stems.values()) if DRUM_STEMS else [],
         output:
             notes=TRACK.drum_notes,
             record=TRACK.drums_record,
@@ -80,7 +85,8 @@ if DRUMS:
             thresholds=drum_backends.thresholds(DRUMS, TRANSCRIBE["thresholds"]),
             made_by=identity.made_by("drum_notes", thresholds=drum_backends.thresholds(DRUMS, TRANSCRIBE["thresholds"])),
         shell:
-            "mirflow drum_notes {input.activations:q} --drums {input.drums:q} --thresholds {params.thresholds}"
+            "mirflow drum_notes {input.activations:q} --drums {input.drums:q} --drum-stems {input.drum_stems:q}"
+            " --thresholds {params.thresholds}"
             " -o {output.notes:q} --record {input.record:q} {output.record:q} 2> {log:q}"
 
     rule drums_mid:

@@ -338,6 +338,23 @@ def _drums_png() -> dict[str, Any]:
     return {"shape": pixels.shape, "mean": [round(float(value), 2) for value in pixels.mean(axis=(0, 1))]}
 
 
+def _drum_stems() -> dict[str, Any]:
+    import torch
+
+    import tiny_separators
+    from mirflow.stems import drum_stems, mdx23c
+
+    class Gains(torch.nn.Module):
+        """Each source is the sound at another gain."""
+
+        def forward(self, sound: torch.Tensor) -> torch.Tensor:
+            return sound[:, None] * torch.arange(1.0, 7.0).reshape(1, 6, 1, 1)
+
+    separator = mdx23c.MDX23C(Gains(), tiny_separators.DRUM_SOURCES, RATE, 2, RATE, "cpu")
+    found = drum_stems.separate(Audio(_parts()["drums"], RATE), separator)
+    return {name: _levels(part, 2) for name, part in found.items()}
+
+
 MUSICNN = "TensorflowPredictMusiCNN"
 
 
@@ -527,6 +544,7 @@ COMPUTE: dict[str, Callable[[], Any]] = {
     "stems_dsp": _stems_dsp,
     "stems_demucs": _trained(("drums", "bass", "other", "vocals")),
     "stems_roformer": _trained(("bass", "drums", "other", "vocals", "guitar", "piano")),
+    "drum_stems": _drum_stems,
     "stem_files": _stem_files,
     "beat_activations_dsp": _beats_dsp,
     "beat_activations_beat_this": _beats_this,

@@ -59,6 +59,42 @@ def demucs(path: Path, seed: int = 0, sources: tuple[str, ...] = SOURCES, **chan
     return path
 
 
+MDX23C = {
+    "act": "gelu",
+    "bottleneck_factor": 4,
+    "growth": 8,
+    "norm": "InstanceNorm",
+    "num_blocks_per_scale": 1,
+    "num_channels": 8,
+    "num_scales": 2,
+    "num_subbands": 4,
+    "scale": [2, 2],
+}
+DRUM_SOURCES = ("kick", "snare", "toms", "hh", "ride", "crash")
+
+
+def mdx23c(folder: Path, sources: tuple[str, ...] = DRUM_SOURCES, **changed: object) -> tuple[Path, Path]:
+    """Write an MDX23C with segments of half a second: a checkpoint and a configuration."""
+    import torch
+    import yaml
+    from audio_separator.separator.uvr_lib_v5.tfc_tdf_v3 import TFC_TDF_net
+    from ml_collections import ConfigDict
+
+    torch.manual_seed(0)
+    audio = {"chunk_size": 22016, "dim_f": 256, "hop_length": 256, "n_fft": 512, "num_channels": 2}
+    content = {
+        "audio": {**audio, "sample_rate": 44100},
+        "model": MDX23C,
+        "training": {"instruments": list(sources), "target_instrument": None},
+        **changed,
+    }
+    network = TFC_TDF_net(ConfigDict(content), device="cpu")
+    checkpoint, configuration = folder / "drums.ckpt", folder / "drums.yaml"
+    torch.save({"state_dict": network.state_dict()}, checkpoint)
+    configuration.write_text(yaml.dump(content))
+    return checkpoint, configuration
+
+
 def roformer(
     folder: Path,
     seed: int = 0,

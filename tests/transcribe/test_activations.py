@@ -172,6 +172,19 @@ def test_a_silent_stem_has_no_hits_and_no_backend_is_asked(drums):
     assert heard(drums, noise()) is None
 
 
+def test_separated_drums_are_heard_alone_at_one_gain():
+    levels = [0.1, 0.2, 0.01, 0.05, 0.0]
+    own = [Audio(noise().samples * np.float32(level / 0.1), RATE) for level in levels]
+
+    def hits(sound):
+        level = min(float(sound.samples.std()), 1.0)
+        return np.full((301, len(DRUMS)), level, np.float32) * np.arange(1, 6, dtype=np.float32) / 5
+
+    found = hearing.activations(noise(), noise(), hits, own).hits[0]
+    gain = found[0] * 5 / 0.1
+    assert found == pytest.approx([gain * level * place / 5 for place, level in enumerate(levels, 1)], rel=1e-3)
+
+
 # --- The file and the command -----------------------------------------------------------------------------------------
 
 

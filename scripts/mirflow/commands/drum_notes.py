@@ -12,6 +12,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("activations", type=Path, help="drum activations (.npz)")
     parser.add_argument("--drums", type=Path, required=True, metavar="FILE", help="the drums stem")
+    parser.add_argument("--drum-stems", nargs="*", type=Path, default=[], metavar="FILE", help=", ".join(DRUMS))
     parser.add_argument(
         "--thresholds", type=float, nargs=len(DRUMS), required=True, metavar="VALUE", help=", ".join(DRUMS)
     )
@@ -28,7 +29,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Read, find the notes, write."""
     activations = DrumActivations.load(arguments.activations)
-    read_notes(activations, audio.read(arguments.drums), arguments.thresholds).save(arguments.output)
+    own = [audio.read(path) for path in arguments.drum_stems]
+    read_notes(activations, audio.read(arguments.drums), arguments.thresholds, own).save(arguments.output)
     if arguments.record:
         read, write = arguments.record
         thresholds = dict(zip(DRUMS, arguments.thresholds, strict=True))

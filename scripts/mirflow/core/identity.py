@@ -36,6 +36,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "stems_dsp": ("stems.dsp",),
     "stems_demucs": ("stems.demucs",),
     "stems_roformer": ("stems.roformer",),
+    "drum_stems": ("stems.drum_stems", "stems.mdx23c"),
     "stem_files": ("stems.files",),
     "beat_activations_dsp": ("rhythm.dsp",),
     "beat_activations_beat_this": ("rhythm.beat_this",),

@@ -12,6 +12,7 @@ PROJECT = Path(__file__).resolve().parents[3]  # the directory of the Snakefile
 CONFIG = PROJECT / "config"
 
 STEMS = ("drums", "bass", "other", "vocals")
+DRUM_STEMS = ("kick", "snare", "tom", "hihat", "cymbal")  # what the drums stem can be separated into
 STEM_FORMATS = ("mp3", "flac", "wav", "ogg")
 GRIDS = {"beats": "BEATS_GRID", "downbeats": "DOWNBEATS", "onsets": "ONSETS"}  # name → suffix of its file
 SERIES = "TIMESERIES.npz"  # suffix of the file of time series
@@ -36,6 +37,7 @@ _ARTIFACT = re.compile(
     r"|\w+\.(json|jsonl|log|wav|png|npz|txt)|done|(drums|drums\.quantised|bass)\.mid"
     rf"|crops/.*\.({'|'.join((*GRIDS.values(), 'INFO', SERIES))}|flac|json|png)"
     r"|features/[\w.-]+\.json|labels/[\w.-]+\.npz|texts/\w+\.(txt|json)|(rhythm|transcribe)/\w+\.(npz|json|wav|png)"
+    rf"|drum_stems/({'|'.join(DRUM_STEMS)})\.flac"
 )
 
 
@@ -128,6 +130,16 @@ class TrackFiles:
     def embedding(self, network: str) -> str:
         """The output of a network for each patch of the track."""
         return f"{self.folder}/{EMBEDDING}{network}.npz"
+
+    @property
+    def drum_stems(self) -> dict[str, str]:
+        """The drums of the drums stem, each of `DRUM_STEMS` by its name."""
+        return {drum: f"{self.folder}/drum_stems/{drum}.flac" for drum in DRUM_STEMS}
+
+    @property
+    def drum_stems_record(self) -> str:
+        """What separated the drums stem."""
+        return f"{self.folder}/transcribe/drum_stems.json"
 
     @property
     def drum_activations(self) -> str:

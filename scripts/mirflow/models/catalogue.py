@@ -122,7 +122,7 @@ _SCHEMA = {
                         "required": ["backend"],
                         "additionalProperties": False,
                         "properties": {
-                            "backend": {"enum": ["demucs", "roformer"]},
+                            "backend": {"enum": ["demucs", "roformer", "mdx23c"]},
                             "weights": {
                                 "type": "array",
                                 "items": {"type": "array", "items": {"type": "number", "minimum": 0}},

@@ -73,7 +73,7 @@ def load(files: Sequence[str | PathLike], device: str, segment: float = 0.0) -> 
     except MirflowError as error:
         raise MirflowError(f"{checkpoint}: {error}") from error
     network = _network(arguments, len(sources), configuration)
-    _into(network, _state(checkpoint), checkpoint)
+    load_weights(network, checkpoint)
     # Its inverse transform returns whole hops only.
     hop = network.stft_kwargs["hop_length"]
     if segment and segment < 1:
@@ -137,6 +137,16 @@ def _network(arguments: dict[str, Any], stems: int, path: Path) -> "torch.nn.Mod
         raise MirflowError(
             f"{path}: no {kind.__name__} can be built from it ({' '.join(str(error).split())[:300]})"
         ) from error
+
+
+def load_weights(network: "torch.nn.Module", checkpoint: Path) -> None:
+    """Load the weights of a checkpoint into a network, whose weights they must be exactly.
+
+    Raises
+    ------
+    MirflowError : they cannot be read, or do not fit; names the file
+    """
+    _into(network, _state(checkpoint), checkpoint)
 
 
 def _state(path: Path) -> dict[str, "torch.Tensor"]:

@@ -7,7 +7,7 @@ stems.
 
 import importlib
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -97,7 +97,7 @@ def load(files: Sequence[Path], device: str, *, backend: str, segment: float, en
 
 def package(backend: str) -> str:
     """Return the name of the package that runs a backend."""
-    return {"demucs": "demucs", "roformer": "audio-separator"}[backend]
+    return {"demucs": "demucs", "roformer": "audio-separator", "mdx23c": "audio-separator"}[backend]
 
 
 def _backend(about: dict) -> str | None:
@@ -132,6 +132,7 @@ def separate(
     shifts: int = DEFAULTS["shifts"],
     overlap: float = DEFAULTS["overlap"],
     precision: str = DEFAULTS["precision"],
+    folding: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """Split a mix with a trained network.
 
@@ -140,10 +141,11 @@ def separate(
     shifts : runs over the track that are averaged, each with its segments at other places; 0: one run from the start
     overlap : of neighbouring segments, which are cross-faded, as a share of a segment
     precision : one of `PRECISIONS`, of the network's matrix products; spectra and sums are always float32
+    folding : what to make of which sources, name → float32 [source] of 0 and 1; None makes the four stems (`fold`)
 
     Returns
     -------
-    drums, bass, other, vocals : float32 [channel, n] like the mix, at its level
+    drums, bass, other, vocals, or the names of `folding` : float32 [channel, n] like the mix, at its level
 
     Raises
     ------
@@ -161,32 +163,39 @@ def separate(
     groups = (
         pairs(len(samples), full_mix.layout) if separator.channels == 2 else [(c, None) for c in range(len(samples))]
     )
+    if folding is None:
+        folding = dict(zip(STEMS, fold(separator.sources), strict=True))
     stems: dict[str, np.ndarray] = {}
     for first, second in groups:
         members = [first] if second is None else [first, second]
         part = samples if len(members) == len(samples) else samples[members]
-        for name, stem in _separate(part, full_mix.rate, separator, shifts, overlap, precision):
+        for name, stem in _separate(part, full_mix.rate, separator, shifts, overlap, precision, folding):
             if stem.shape == samples.shape:
                 stems[name] = stem
             else:
                 stems.setdefault(name, np.empty_like(samples))[members] = stem
-    return {name: stems[name] for name in STEMS}
+    return {name: stems[name] for name in folding}
 
 
 def _separate(
-    samples: np.ndarray, rate: int, separator: Separator, shifts: int, overlap: float, precision: str
+    samples: np.ndarray,
+    rate: int,
+    separator: Separator,
+    shifts: int,
+    overlap: float,
+    precision: str,
+    folding: Mapping[str, np.ndarray],
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Separate one or two channels; yield each stem, float32 [channel, n] at `rate`, and free its memory after that."""
     import torch
 
     mix = resample(samples, rate, separator.rate)
     mean, scale = mean_and_deviation(mix)
-    found = {stem: np.zeros_like(mix) for stem in STEMS}
-    folding = fold(separator.sources)
+    found = {stem: np.zeros_like(mix) for stem in folding}
     if scale > SILENT:
         computing = _computing_in(precision, separator.device)
         with _reproducible(separator.device):
-            matrix = torch.from_numpy(folding).to(separator.device)
+            matrix = torch.from_numpy(np.stack(list(folding.values()))).to(separator.device)
             for start, length, weight in _plan(
                 mix.shape[1], separator.segment, overlap, shift_offsets(shifts, separator.rate)
             ):
@@ -201,14 +210,15 @@ def _separate(
                 if not np.isfinite(parts).all():
                     raise MirflowError("the network's output is not finite; take precision float32")
                 begin = max(start, 0)
-                for stem, part in zip(STEMS, parts, strict=True):
+                for stem, part in zip(folding, parts, strict=True):
                     found[stem][:, begin : start + length] += (part * (weight * scale))[:, begin - start :]
-    if folding[STEMS.index("other")].any() and scale > SILENT:
-        found["other"] += mean
-    else:
-        found["other"] = mix - found["drums"] - found["bass"] - found["vocals"]
+    if "other" in folding:
+        if folding["other"].any() and scale > SILENT:
+            found["other"] += mean
+        else:
+            found["other"] = mix - found["drums"] - found["bass"] - found["vocals"]
     del mix
-    for stem in STEMS:
+    for stem in folding:
         yield stem, _fit(resample(found.pop(stem), separator.rate, rate), samples.shape[1])
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from mirflow.core import artifacts
 from mirflow.core.errors import MirflowError
+from mirflow.core.layout import DRUM_STEMS
 
-DRUMS = ("kick", "snare", "tom", "hihat", "cymbal")  # the order of all arrays [..., drum]
+DRUMS = DRUM_STEMS  # the order of all arrays [..., drum]
 FRAME_RATE = 100  # frames/s, of all backends
 
 

@@ -33,7 +33,7 @@ def thresholds(backend: str, chosen: Mapping[str, float]) -> list[float]:
 
 def choose(
     backend: str, files: Sequence[str | PathLike] = (), entry: str = "", device: str = "auto"
-) -> tuple[Callable[[Audio, Audio], DrumActivations], dict[str, Any]]:
+) -> tuple[Callable[..., DrumActivations], dict[str, Any]]:
     """Return the function that estimates drum activations (see `hearing.activations`), and their provenance.
 
     Parameters
@@ -54,7 +54,7 @@ def choose(
     if loaded.files:
         record["model"] = {"name": entry or Path(files[0]).name, "sha256": ", ".join(loaded.files.values())}
 
-    def heard(drums: Audio, full_mix: Audio) -> DrumActivations:
-        return hearing.activations(drums, full_mix, lambda sound: made.hits(sound, loaded.value))
+    def heard(drums: Audio, full_mix: Audio, own: Sequence[Audio] = ()) -> DrumActivations:
+        return hearing.activations(drums, full_mix, lambda sound: made.hits(sound, loaded.value), own)
 
     return heard, record

@@ -1,6 +1,6 @@
 """The level at which drums are heard: the same for loud and for quiet stems, but not for stems that hold no drums."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -15,7 +15,10 @@ LARGEST_DISTANCE = 6.0
 
 
 def activations(
-    drums: Audio, full_mix: Audio, hits: Callable[[Audio], np.ndarray | tuple[np.ndarray, np.ndarray]]
+    drums: Audio,
+    full_mix: Audio,
+    hits: Callable[[Audio], np.ndarray | tuple[np.ndarray, np.ndarray]],
+    own: Sequence[Audio] = (),
 ) -> DrumActivations:
     """Estimate drum activations of a stem, at the level `TARGET`.
 
@@ -24,6 +27,7 @@ def activations(
     drums : the drums stem, samples float32 [channel, n]
     full_mix : the track, in whose comparison a stem without drums is quiet
     hits : of a backend
+    own : the drums of the stem, separated, in the order of `DRUMS`: each is then heard alone, with the gain of the stem
 
     Returns
     -------
@@ -33,9 +37,17 @@ def activations(
     if level is None:
         return DrumActivations(np.zeros((int(drums.duration * FRAME_RATE) + 1, len(DRUMS)), np.float32), drums.duration)
     gain = np.float32(10 ** ((TARGET - level) / 20))
-    found = hits(Audio(drums.samples * gain, drums.rate))
-    return DrumActivations(*((found, drums.duration) if isinstance(found, np.ndarray) else
-                             (found[0], drums.duration, found[1])))  # fmt: skip
+    if own:
+        alone = [_pair(hits(Audio(sound.samples * gain, sound.rate))) for sound in own]
+        found = [np.stack([pair[kind][:, drum] for drum, pair in enumerate(alone)], axis=1) for kind in (0, 1)]
+    else:
+        found = _pair(hits(Audio(drums.samples * gain, drums.rate)))
+    return DrumActivations(found[0], drums.duration, found[1])
+
+
+def _pair(found: np.ndarray | tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return activations and velocities of a backend, the latter empty where it has none."""
+    return (found, np.zeros((0, len(DRUMS)), np.float32)) if isinstance(found, np.ndarray) else found
 
 
 def heard_level(drums: Audio, full_mix: Audio) -> float | None:

@@ -1,6 +1,7 @@
 """Drum notes: the peaks of drum activations, with a note of General MIDI and a velocity for each."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -94,7 +95,9 @@ class DrumNotes:
         return DrumNotes(times, drums, pitches, velocities, duration)
 
 
-def read_notes(activations: DrumActivations, drums: Audio, thresholds: list[float]) -> DrumNotes:
+def read_notes(
+    activations: DrumActivations, drums: Audio, thresholds: list[float], own: Sequence[Audio] = ()
+) -> DrumNotes:
     """Find the notes in drum activations.
 
     Parameters
@@ -102,6 +105,7 @@ def read_notes(activations: DrumActivations, drums: Audio, thresholds: list[floa
     activations : of the track
     drums : the drums stem, samples float32 [channel, n]; it decides the velocities, and which of the notes of a drum
     thresholds : of the peaks above their local mean, for each of `DRUMS`
+    own : the drums of the stem, separated, in the order of `DRUMS`: they decide in place of the stem
 
     Returns
     -------
@@ -113,23 +117,25 @@ def read_notes(activations: DrumActivations, drums: Audio, thresholds: list[floa
     times = np.round(np.minimum(times, max(activations.duration, 0.0)), 6)
     order = np.lexsort((index, times))
     times, index = times[order], index[order]
-    mono = drums.mono()
+    sounds = [sound.mono() for sound in own] or [drums.mono()] * len(DRUMS)
     velocities = np.ones(len(times), np.int64)
     pitches = np.array([PITCHES[DRUMS[drum]][0] for drum in index], np.int64)
     for drum, name in enumerate(DRUMS):
-        own = index == drum
-        if not own.any():
+        of_drum = index == drum
+        if not of_drum.any():
             continue
+        mono = sounds[drum]
         if len(activations.velocities):
-            frames = np.clip(np.round(times[own] * FRAME_RATE).astype(int), 0, len(activations.velocities) - 1)
-            velocities[own] = np.clip(np.round(127 * activations.velocities[frames, drum]), 1, 127)
+            frames = np.clip(np.round(times[of_drum] * FRAME_RATE).astype(int), 0, len(activations.velocities) - 1)
+            velocities[of_drum] = np.clip(np.round(127 * activations.velocities[frames, drum]), 1, 127)
         else:
-            velocities[own] = velocities_of(onset_levels(mono, drums.rate, times[own], BANDS[name]))
+            velocities[of_drum] = velocities_of(onset_levels(mono, drums.rate, times[of_drum], BANDS[name]))
         if name == "tom":
-            pitches[own] = toms(mono, drums.rate, times[own])
-    rates = decays(mono, drums.rate, times)
-    pitches[(index == DRUMS.index("hihat")) & (rates < OPEN_DECAY)] = OPEN
-    pitches[(index == DRUMS.index("cymbal")) & (rates > RIDE_DECAY)] = RIDE
+            pitches[of_drum] = toms(mono, drums.rate, times[of_drum])
+        if name in ("hihat", "cymbal"):
+            rates = decays(mono, drums.rate, times[of_drum], following=times[of_drum] if own else times)
+            rings = rates < OPEN_DECAY if name == "hihat" else rates > RIDE_DECAY
+            pitches[of_drum] = np.where(rings, OPEN if name == "hihat" else RIDE, pitches[of_drum])
     return DrumNotes(times, index, pitches, velocities, activations.duration)
 
 
@@ -229,18 +235,19 @@ def velocities_of(levels: np.ndarray) -> np.ndarray:
     return np.clip(np.round(LOUD_VELOCITY * 10 ** (distance / LEVEL_PER_DECADE)), 1, 127).astype(np.int64)
 
 
-def decays(mono: np.ndarray, rate: int, times: np.ndarray) -> np.ndarray:
+def decays(mono: np.ndarray, rate: int, times: np.ndarray, *, following: np.ndarray) -> np.ndarray:
     """Return how fast the highs decay after each note, in dB/s: float64 [k]; NaN where the next note comes too soon.
 
     Parameters
     ----------
     mono : float32 [n]
     rate : Hz
-    times : of all notes, whatever the drum, in seconds, ascending [k]
+    times : seconds [k]
+    following : of all notes that are heard in the signal, seconds, ascending [n]
     """
     same = 0.03  # s: notes closer than this are one hit of several drums
-    following = np.append(times, np.inf)[np.searchsorted(times, times + same, side="right")]
-    until = np.minimum(following - FRAME / 2, np.minimum(times + LATEST, len(mono) / rate - FRAME / 2))
+    next_note = np.append(following, np.inf)[np.searchsorted(following, times + same, side="right")]
+    until = np.minimum(next_note - FRAME / 2, np.minimum(times + LATEST, len(mono) / rate - FRAME / 2))
     free = until >= times + LEAST_FREE
     rates = np.full(len(times), np.nan)
     if free.any():
