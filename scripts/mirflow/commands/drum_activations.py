@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mirflow.core import artifacts, audio
+from mirflow.core import artifacts, audio, source
 from mirflow.models import accelerator
 from mirflow.transcribe import backends
 from mirflow.transcribe.activations import DRUMS
@@ -27,7 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, load the network, listen, write."""
-    drums, full_mix = audio.read(arguments.drums), audio.read(arguments.full_mix)
+    drums = source.read_at_source_level(arguments.drums, is_stem=True)
+    full_mix = source.read_at_source_level(arguments.full_mix, is_stem=False)
     activations, record = backends.choose(arguments.backend, arguments.model or (), arguments.entry, arguments.device)
     own = [audio.read(path) for path in arguments.drum_stems]
     activations(drums, full_mix, own).save(arguments.output)

@@ -90,7 +90,7 @@ def read_notes(bass: Audio) -> BassNotes:
     the notes; none where the stem is silent (nothing above -70 LUFS)
     """
     mono = bass.mono()
-    if loudness.integrated_loudness(loudness.step_powers(bass.samples, bass.rate)) is None:
+    if loudness.integrated_loudness(loudness.step_powers(bass.samples, bass.rate, bass.layout)) is None:
         return BassNotes(*np.zeros((2, 0)), *np.zeros((2, 0), np.int64), bass.duration)
     pitch = smoothed(pitches(audio.resample(mono, bass.rate, RATE)))
     plucked = onsets.detect(mono, bass.rate).times

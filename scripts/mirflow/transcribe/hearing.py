@@ -1,6 +1,7 @@
 """The level at which drums are heard: the same for loud and for quiet stems, but not for stems that hold no drums."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -38,10 +39,10 @@ def activations(
         return DrumActivations(np.zeros((int(drums.duration * FRAME_RATE) + 1, len(DRUMS)), np.float32), drums.duration)
     gain = np.float32(10 ** ((TARGET - level) / 20))
     if own:
-        alone = [_pair(hits(Audio(sound.samples * gain, sound.rate))) for sound in own]
+        alone = [_pair(hits(replace(sound, samples=sound.samples * gain))) for sound in own]
         found = [np.stack([pair[kind][:, drum] for drum, pair in enumerate(alone)], axis=1) for kind in (0, 1)]
     else:
-        found = _pair(hits(Audio(drums.samples * gain, drums.rate)))
+        found = _pair(hits(replace(drums, samples=drums.samples * gain)))
     return DrumActivations(found[0], drums.duration, found[1])
 
 
@@ -53,7 +54,8 @@ def _pair(found: np.ndarray | tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray
 def heard_level(drums: Audio, full_mix: Audio) -> float | None:
     """Return the loudness in LUFS that is brought to `TARGET`; None for a silent stem."""
     stem, mix = (
-        loudness.integrated_loudness(loudness.step_powers(sound.samples, sound.rate)) for sound in (drums, full_mix)
+        loudness.integrated_loudness(loudness.step_powers(sound.samples, sound.rate, sound.layout))
+        for sound in (drums, full_mix)
     )
     if stem is None:
         return None
