@@ -20,6 +20,7 @@ LEVELS = [
     ["describe"],
     ["info"],
     ["crops"],
+    ["export"],
     ["workflow"],
     ["commands"],
     ["warm"],
