@@ -1,7 +1,10 @@
 # make run LIBRARY=~/music RESULTS=~/results JOBS=8  make the .INFO files of a directory of music
 # make run SHARE=2/8 ...                             the same for one of eight shares of the tracks (docs/clusters.md)
 # make run PRESET=full ...                           the same with trained models (config/full.yaml), which it downloads
+# make export TARGET=stable_audio_tools ...           the same, and then what a trainer loads (docs/exports.md)
+# make tables ...                                    the same, and then tables of all tracks
 # make test                                          run the whole test suite
+# make test-exports                                  load exports with the trainers' own code; installs these (minutes)
 # make lint                                          check the style of the Python files and of the rules
 # make features                                      renew the table in docs/features.md from the code
 # make versions                                      check that values change only with a version; record its code
@@ -24,7 +27,7 @@ PYTHON  ?= python3
 ROUNDS  ?= 50
 CASES   ?= 500
 SHARE   ?= 1/1
-export LIBRARY RESULTS JOBS CONFIG DIR SHARE
+export LIBRARY RESULTS JOBS CONFIG DIR SHARE TARGET OUT
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -49,10 +52,20 @@ CUDA := $(shell ls /dev/nvidia0 >/dev/null 2>&1 && command -v nvcc)
 HIP  := $(shell ls /dev/kfd >/dev/null 2>&1 && command -v hipcc)
 GGML := $(if $(CUDA),-DGGML_CUDA=ON,$(if $(HIP),-DGGML_HIP=ON))
 
-.PHONY: run test versions features bench scale eval-beats eval-stems eval-drums chaos test-slurm fuzz lint clean
+.PHONY: run export tables test test-exports versions features bench scale eval-beats eval-stems eval-drums chaos \
+        test-slurm fuzz lint clean
+
+MIRFLOW_RUN = $(BIN)/python -m mirflow run --library "$$LIBRARY" --results "$$RESULTS" --jobs "$$JOBS"
+SETTINGS    = $(if $(PRESET_FILE)$(CONFIG),--configfile $(PRESET_FILE) $${CONFIG:+"$$CONFIG"})
 
 run: $(INSTALLED)
-	@$(BIN)/python -m mirflow run --library "$$LIBRARY" --results "$$RESULTS" --jobs "$$JOBS" --share "$$SHARE" -- $(if $(PRESET_FILE)$(CONFIG),--configfile $(PRESET_FILE) $${CONFIG:+"$$CONFIG"})
+	@$(MIRFLOW_RUN) --share "$$SHARE" -- $(SETTINGS)
+
+export: $(INSTALLED)
+	@$(MIRFLOW_RUN) --export "$$TARGET" --out "$$OUT" -- $(SETTINGS)
+
+tables: $(INSTALLED)
+	@$(MIRFLOW_RUN) --export tables -- $(SETTINGS)
 
 test: $(VENV)/dev.done
 	@$(BIN)/python -m pytest

@@ -36,6 +36,7 @@ include: "rules/describe.smk"
 include: "rules/info.smk"
 include: "rules/timeseries.smk"
 include: "rules/crops.smk"
+include: "rules/export.smk"
 
 
 rule all:
@@ -71,15 +72,17 @@ onstart:
 onsuccess:
     if BATCH:
         progress.tidy(RESULTS, TRACKS)
-    else:
+    elif not exports.is_alone():
         logger.info(progress.end(RESULTS, LIBRARY, progress.Run(skip=UNMADE, crops=CROPPING, share=SHARE)))
+    for line in exports.said(map(exports.report, PLACES.values()), since=progress.began(RESULTS)):
+        logger.info(line)
 
 
 onerror:
     if BATCH:
         batches.note(waiting=[*BATCH.waiting, *progress.unmade(RESULTS)])
         progress.tidy(RESULTS, TRACKS)
-    else:
+    elif not exports.is_alone():
         waiting = tuple(progress.unmade(RESULTS))
         asked = progress.Run(skip=UNMADE, crops=CROPPING, share=SHARE, waiting=waiting, broken=True)
         logger.info(progress.end(RESULTS, LIBRARY, asked))

@@ -7,11 +7,13 @@ libraries and processors round differently.
 """
 
 import argparse
+import contextlib
 import json
 import math
 import sys
+import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +26,8 @@ from conftest import RATE, loop, write
 from mirflow import features, info
 from mirflow.core import artifacts, audio, identity, layout
 from mirflow.core.audio import Audio
+from mirflow.export import build, tables, targets, tree
+from mirflow.export.settings import Settings
 
 STORED = Path(__file__).parent / "data" / "known_values.json"
 RELATIVE, ABSOLUTE = 2e-3, 2e-4  # tolerance
@@ -31,8 +35,9 @@ SECONDS = 8.0
 
 
 def kinds() -> tuple[str, ...]:
-    """Return all kinds that belong to the product (`identity.KINDS` and its features)."""
-    return (*identity.KINDS, *(f"feature_{name}" for name in features.names()))
+    """Return all kinds that belong to the product (`identity.KINDS`, its features and exports)."""
+    exports = (f"export_{name}" for name in targets.names())
+    return (*identity.KINDS, *(f"feature_{name}" for name in features.names()), *exports)
 
 
 def compute(kind: str) -> Any:
@@ -40,6 +45,8 @@ def compute(kind: str) -> Any:
     name = kind.removeprefix("feature_")
     if kind not in COMPUTE and name in features.names():
         return _feature(name)
+    if kind.startswith("export_"):
+        return _export(kind.removeprefix("export_"))
     return artifacts.to_json_values(COMPUTE[kind]())
 
 
@@ -539,6 +546,51 @@ def _crop_info() -> dict[str, Any]:
     return {"text": artifacts.json_bytes(merged).decode()}
 
 
+@contextlib.contextmanager
+def _results() -> Iterator[tuple[str, list[str]]]:
+    """Give the results of three tracks, and their ids; the numbers are made up."""
+    labels = {"essentia_genre": {"Electronic---House": 0.5}, "essentia_mood": {"dark": 0.3}}
+    infos = {
+        "One": {"bpm": 120.4, "lufs": -14.0, "tonic": 6, "tonic_scale": "minor", "tonic_strength": 0.9, **labels},
+        "Two.x": {"bpm": None, "lufs": -9.0, "tonic": None, "tonic_scale": None, "tonic_strength": None},
+        "Drei/Vier": {"bpm": 90.0, "lufs": -20.0, "lufs_vocals": None, "split": "validation"},
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        for (track, info), channels, rate in zip(infos.items(), (2, 1, 2), (RATE, RATE, 48000), strict=True):
+            files = layout.track_files(folder, track)
+            write(Path(files.full_mix), loop(1.0, rate, channels), rate)
+            artifacts.write_json(files.info, {"lufs_vocals": -20.0, "true_peak": -1.0} | info)
+        yield folder, list(infos)
+
+
+def _export(target: str) -> dict[str, Any]:
+    """Return what an export says of its items: all its files but the sounds, pages and programs."""
+    settings = Settings(numbers=("bpm", "lufs"), prompts_per_item=2)
+    with _results() as (results, tracks):
+        place = Path(results, "export")
+        build.build(target, targets.target(target), results, tracks, {}, settings, place)
+        texts = {}
+        for path in sorted(place.rglob("*")):
+            if path.suffix == ".tar":
+                with tarfile.open(path) as shard:
+                    texts |= {
+                        name: shard.extractfile(name).read() for name in shard.getnames() if name.endswith(".json")
+                    }
+            elif path.suffix in (".json", ".jsonl", ".txt", ".tsv") and path.name not in (tree.CONTENT, tree.REPORT):
+                texts[path.relative_to(place).as_posix()] = path.read_bytes()
+        return {name: text.decode().replace(str(place), "PLACE").splitlines() for name, text in texts.items()}
+
+
+def _tables() -> dict[str, Any]:
+    import pyarrow.parquet
+
+    with _results() as (results, tracks):
+        tables.write(
+            results, dict.fromkeys([*tracks, "bad"], "source"), {"bad": "damaged"}, False, Path(results, "out")
+        )
+        return pyarrow.parquet.read_table(Path(results, "out", tables.LIBRARY)).to_pydict()
+
+
 COMPUTE: dict[str, Callable[[], Any]] = {
     "full_mix": _full_mix,
     "stems_dsp": _stems_dsp,
@@ -572,6 +624,7 @@ COMPUTE: dict[str, Callable[[], Any]] = {
     "crop_features": _crop_features,
     "crop_info": _crop_info,
     "crops_png": _crops_png,
+    "tables": _tables,
 }
 
 

@@ -21,6 +21,7 @@ LEVELS = [
     ["info"],
     ["timeseries"],
     ["crops"],
+    ["export"],
     ["workflow"],
     ["commands"],
     ["warm"],

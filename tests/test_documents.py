@@ -78,7 +78,7 @@ def test_settings_exist(page):
     default = yaml.safe_load((layout.CONFIG / "config.yaml").read_text())
     sections = {name: set(value) for name, value in default.items() if isinstance(value, dict) and name != "features"}
     for span in spans(page):
-        for section, name in re.findall(rf"(?<![\w./])({'|'.join(sections)})\.(?!py|smk|json)([a-z_]+)", span):
+        for section, name in re.findall(rf"(?<![\w./])({'|'.join(sections)})\.(?!py|smk|json|parquet)([a-z_]+)", span):
             assert name in sections[section], span
         if (named := re.match(r"(\w+): ", span)) and named[1] not in (*OF_PROFILES, *OF_ENTRIES):
             assert named[1] in default, span

@@ -1,11 +1,13 @@
 """Make everything of a library, or a share of it: run Snakemake and show its progress.
 
-Of large libraries it makes a batch of tracks at a time.
+Of large libraries it makes a batch of tracks at a time. With --export also what a trainer loads, or the tables of the
+library.
 """
 
 import argparse
 import os
 
+from mirflow.export import targets
 from mirflow.workflow import launch, shares
 
 
@@ -30,6 +32,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="ask Snakemake about every track, also about those that are provably complete",
     )
+    parser.add_argument(
+        "--export",
+        choices=(*targets.names(), launch.TABLES),
+        help="afterwards, make this of all tracks that are complete",
+    )
+    parser.add_argument("--out", default="", help="where the export goes (default: the setting export.out)")
     parser.add_argument("snakemake", nargs="*", help="after --: further arguments of Snakemake")
 
 
@@ -42,7 +50,12 @@ def _jobs(text: str) -> str:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run, and exit with the status: 0 when all is made."""
+    library, results, jobs, batch = arguments.library, arguments.results, arguments.jobs, arguments.batch
+    if arguments.export:
+        raise SystemExit(
+            launch.export(library, results, jobs, batch, arguments.snakemake, arguments.export, arguments.out)
+        )
     share = shares.share(arguments.share)
-    command = launch.command(arguments.library, arguments.results, arguments.jobs, arguments.snakemake, share)
+    command = launch.command(library, results, jobs, arguments.snakemake, share)
     options = None if arguments.all else arguments.snakemake
-    raise SystemExit(launch.run(command, arguments.library, arguments.results, arguments.batch, share, options))
+    raise SystemExit(launch.run(command, library, results, batch, share, options))

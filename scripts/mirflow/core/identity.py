@@ -30,7 +30,8 @@ NOTES = PACKAGE / "__pycache__" / "identity.json"  # what `read` has read
 HEX_DIGITS = 12  # of a module's hash
 
 # Kind of artifact → the modules that make it; VERSION stands in the first. Features are kinds of their own:
-# "feature_<name>" is made by `mirflow.features.<name>`, which declares its version.
+# "feature_<name>" is made by `mirflow.features.<name>`, which declares its version; "export_<target>" by
+# `mirflow.export.targets.<target>`.
 KINDS: dict[str, tuple[str, ...]] = {
     "full_mix": ("library.full_mix",),
     "stems_dsp": ("stems.dsp",),
@@ -69,6 +70,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "crop_features": ("crops.measure",),
     "crop_info": ("crops.info",),
     "crops_png": ("crops.plot",),
+    "tables": ("export.tables",),
 }
 
 
@@ -128,6 +130,8 @@ def modules(kind: str) -> tuple[str, ...]:
     """
     if kind not in KINDS and kind.startswith("feature_"):
         return (f"features.{kind.removeprefix('feature_')}",)
+    if kind.startswith("export_"):
+        return (f"export.targets.{kind.removeprefix('export_')}", "export.build")
     return KINDS[kind]
 
 

@@ -16,8 +16,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from mirflow.core.errors import MirflowError
+from mirflow.core.layout import own
 from mirflow.library.scan import Library, scan
-from mirflow.workflow import batches, completeness, progress, settings, shares
+from mirflow.workflow import batches, completeness, exports, progress, settings, shares
 from mirflow.workflow.batches import BATCH, Batch
 from mirflow.workflow.completeness import Ledger
 from mirflow.workflow.shares import WHOLE, Share
@@ -25,17 +26,23 @@ from mirflow.workflow.shares import WHOLE, Share
 BATCH_TRACKS = 1000
 AT_ONCE = 100  # of so few tracks Snakemake soon knows what to do
 NOTHING = "Nothing to be done (all requested files are present and up to date)."
+TABLES = "tables"
+CLOCK = 2  # seconds by which the times of files and of this process may differ
 
 
-def command(library: str, results: str, jobs: str, further: list[str], share: Share = WHOLE) -> list[str]:
+def command(
+    library: str, results: str, jobs: str, further: list[str], share: Share = WHOLE, out: str = ""
+) -> list[str]:
     """Return the call of Snakemake that makes everything of a share.
 
     Parameters
     ----------
     further : options of Snakemake; settings among them (``--config skip=[chroma]``) are kept
+    out : where an export goes; "" means what the settings say
     """
     settings = {"library": library, "results": results} | ({} if share.is_whole else {"share": str(share)})
     config = [f"{name}={_text(value)}" for name, value in settings.items()]
+    config += [f"export={json.dumps({'out': out})}"] if out else []
     place = next((i for i, option in enumerate(further) if option in ("--config", "-C")), None)
     if place is None:
         further = [*further, "--config", *config]
@@ -47,6 +54,32 @@ def command(library: str, results: str, jobs: str, further: list[str], share: Sh
 def _text(value: str) -> str:
     """Quote a value for ``--config`` such that Snakemake takes any file name for what it is: text."""
     return f" {json.dumps(value)} "
+
+
+def export(library: str, results: str, jobs: str, size: int, further: list[str], what: str, out: str = "") -> int:
+    """Make a library, and then something of all tracks that are complete; return the exit status.
+
+    That is not 0 if a track has failed, though the export is whole without it.
+
+    Parameters
+    ----------
+    size : tracks in a batch
+    further : options of Snakemake
+    what : a target of `mirflow.export.targets`, or `TABLES`
+    out : where the export goes; "" means what the settings say
+    """
+    check_working_directory()
+    began, noted = time.time(), Path(own(settings.directory(results), "library.tsv"))
+    stopped = _stops()
+    making = [f"--library={library}", f"--results={results}", f"--jobs={jobs}", f"--batch={size}", "--", *further]
+    status = _wait(subprocess.Popen([sys.executable, "-m", "mirflow", "run", *making]), stopped)
+    if stopped or (status and not (noted.exists() and noted.stat().st_mtime >= began - CLOCK)):
+        return 128 + stopped[0] if stopped else status  # nothing was begun: the settings are wrong, say
+    rule = what if what == TABLES else f"export_{what}"
+    last = command(library, results, jobs, further, out=out)
+    last[3:3] = [rule, "--allowed-rules", rule]
+    exported = _wait(subprocess.Popen(last, env=os.environ | {exports.ALONE: "1"}), stopped)
+    return 128 + stopped[0] if stopped else exported or status
 
 
 def run(
@@ -86,10 +119,7 @@ def run(
         tracks = ledger.pending(tracks)
     count = max(1, -(-len(tracks) // size))
     edges = [len(tracks) * index // count for index in range(count + 1)]  # batches of one size, but for one track
-    stopped: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: stopped.append(number))
-
+    stopped = _stops()
     state, failed = Batch((), 0, 0, len(tracks), began=time.time()), False
     with tempfile.TemporaryDirectory(prefix="mirflow-") as folder:
         file = Path(folder, "batch.json")
@@ -125,6 +155,14 @@ def _pending(snakemake: list[str], file: Path) -> tuple[str, ...] | None:
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     done = subprocess.run(command, env=os.environ | {BATCH: str(asked)}, **quiet)
     return batches.read_batch(asked).pending if done.returncode == 0 else None
+
+
+def _stops() -> list[int]:
+    """Return a list that gets the numbers of the signals that ask for the end, from now on."""
+    stopped: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: stopped.append(number))
+    return stopped
 
 
 def check_working_directory() -> None:

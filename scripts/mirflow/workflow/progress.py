@@ -117,6 +117,11 @@ def folders_of(library: Library, share: Share) -> Callable[[str], bool] | None:
     return ours
 
 
+def began(results: str) -> float:
+    """Return when the run of this process began, in seconds since the epoch."""
+    return _started.get(results, time.time())
+
+
 def _write_library(results: str, library: Library) -> None:
     rows = [(track, str(path), "track", "") for track, path in library.tracks.items()]
     rows += [("", str(skipped.path), "skipped", skipped.reason) for skipped in library.skipped]

@@ -1,0 +1,87 @@
+"""WebDataset: shards, tar files in which each sound is followed by a JSON file with its prompt and numbers."""
+
+import io
+import json
+import tarfile
+from collections.abc import Sequence
+
+from mirflow.export import readme
+from mirflow.export.build import Row
+from mirflow.export.convert import Form
+from mirflow.export.items import SPLITS
+from mirflow.export.numbers import Choice
+from mirflow.export.settings import Settings
+from mirflow.export.tree import Tree
+
+VERSION = 1  # raise it when other files come out
+FORM = Form(44100)
+APART = ()
+SHARD_BYTES, SHARD_ITEMS = 1 << 30, 2000  # a shard ends after either
+
+USE = """
+| file | holds |
+|---|---|
+| `<split>/000000.tar` ... | `<key>.flac` and `<key>.json` of each item: prompt as `text`, numbers, place in the track |
+
+```python
+import webdataset
+
+dataset = webdataset.WebDataset("/path/to/this/directory/train/{{000000..{last:06d}}}.tar", shardshuffle=False)
+for sample in dataset.decode(webdataset.torch_audio):
+    sound, rate = sample["flac"]
+    prompt = sample["json"]["text"]
+```
+
+For the dataset type `wds` of stable-audio-tools, the path of the dataset is that of `train`. Keys have no dot, which
+would end them. Nothing here has absolute paths: the directory can be moved.
+"""
+
+
+def longest(settings: Settings) -> float:
+    """Return 0: there is no limit."""
+    return 0.0
+
+
+def write(made: Tree, rows: Sequence[Row], choice: Choice, settings: Settings) -> None:
+    """Move the sounds into shards."""
+    last = 0
+    for split in SPLITS:
+        shard, items, size, file = -1, 0, 0, None
+        for row in (row for row in rows if row.item.split == split):
+            sound = made.root / row.file
+            if file is None or items >= SHARD_ITEMS or size >= SHARD_BYTES:
+                if file:
+                    file.close()
+                shard, items, size = shard + 1, 0, 0
+                file = tarfile.open(made.root / f"{split}/{shard:06d}.tar", "w", format=tarfile.GNU_FORMAT)
+            _add(file, f"{row.item.name}.flac", sound.read_bytes())
+            about = json.dumps(_about(row, choice), ensure_ascii=False, allow_nan=False)
+            _add(file, f"{row.item.name}.json", about.encode())
+            items, size = items + 1, size + sound.stat().st_size
+            sound.unlink()
+            del made.sounds[row.file]
+        if file:
+            file.close()
+        last = shard if split == SPLITS[0] else last
+    made.write("README.md", readme.page("Export as WebDataset", USE.format(last=last), rows, choice, settings))
+
+
+def _add(file: tarfile.TarFile, name: str, content: bytes) -> None:
+    """Add a member without anything that differs from run to run."""
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(content), 0o644
+    file.addfile(member, io.BytesIO(content))
+
+
+def _about(row: Row, choice: Choice) -> dict:
+    item = row.item
+    return {
+        "text": row.prompts[0],
+        **({"texts": row.prompts} if len(row.prompts) > 1 else {}),
+        "track": item.track,
+        **({"crop": item.crop} if item.crop is not None else {}),
+        "start_seconds": round(item.start, 6),
+        "seconds": round(row.frames / FORM.rate, 6),
+        "track_seconds": round(item.total, 6),
+        "numbers": {column.key: item.info[column.key] for column in choice.columns},
+    }
