@@ -240,11 +240,20 @@ def stopped(site: Site, results: Path) -> None:
 
 
 def over_memory(site: Site, results: Path) -> None:
-    """A share that has too little memory is ended by SLURM, and made with more."""
-    job = site.submit(results, "--memory", "1501")
-    until(lambda: has_ended(job), 300)
-    print(f"    with 1501 MB: {sorted(states(job).values())}")
-    call("scancel", job)
+    """A share that takes too much memory is ended by SLURM, which says so, and made with more."""
+    job = site.submit(results, "--option=--mem=300M")
+    check(until(lambda: has_ended(job), 300), f"the array does not end: {states(job)}")
+    check("OUT_OF_MEMORY" in states(job).values(), f"300 MB were enough: {states(job)}")
+    said = site.mirflow("summary", "--results", str(results)).stdout
+    check("(OUT_OF_MEMORY); run it again" in said, f"the reason is not said: {said}")
+    site.settle(results)
+
+
+def over_time(site: Site, results: Path) -> None:
+    """A share whose time is up is told to stop before that, and the next one goes on."""
+    job = site.submit(results, "--option=--time=0:40", "--option=--signal=B:TERM@30", "--at-once", "1")
+    check(until(lambda: has_ended(job), 400), f"the array does not end: {states(job)}")
+    print(f"    with 40 s: {sorted(states(job).values())}")
     site.settle(results)
 
 
@@ -255,7 +264,7 @@ def refused(site: Site, results: Path) -> None:
     check(done.returncode and "SLURM does not take the job" in done.stdout, done.stdout)
 
 
-CASES = (plain_array, killed, stopped, over_memory, refused)
+CASES = (plain_array, killed, stopped, over_memory, over_time, refused)
 
 
 def main() -> int:

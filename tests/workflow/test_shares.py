@@ -110,6 +110,23 @@ def test_a_share_looks_after_the_folders_of_its_own_tracks_alone(tmp_path):
     assert left == {".mirflow"}.union(*(folders[track] for track in others))
 
 
+def test_the_reason_of_slurm_is_said_of_a_share_that_broke_off(tmp_path, monkeypatch):
+    scontrol = tmp_path / "bin/scontrol"
+    scontrol.parent.mkdir()
+    scontrol.write_text("#!/bin/sh\necho JobId=17 JobName=mirflow JobState=OUT_OF_MEMORY Reason=OutOfMemory\n")
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", str(scontrol.parent), prepend=os.pathsep)
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    results = str(tmp_path / "out")
+    shares.note(results, Share(2, 2), began=1.0)
+    shares.note(results, Share(1, 2), began=0.0, ended=2.0)
+    found = shares.states(results)
+    assert list(found) == ["2/2"] and found["2/2"].endswith("(OUT_OF_MEMORY); run it again")
+    monkeypatch.delenv("SLURM_JOB_ID")
+    shares.note(results, Share(2, 2), began=1.0)
+    assert "(" not in shares.states(results)["2/2"]
+
+
 def start(library: Path, results: Path, share: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "mirflow", "run", "--library", str(library), "--results", str(results)]
     command += ["-j", "1", "--share", share, "--", "--until", "full_mix"]

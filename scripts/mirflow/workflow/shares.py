@@ -4,11 +4,13 @@ A share needs nothing of the other ones but a disk that all of them see. So any 
 times will do, and so will hands.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import os
 import re
 import socket
+import subprocess
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
@@ -146,6 +148,7 @@ class Record:
     machine : where it ran
     skip : steps that were not asked for, whose failures in earlier runs do not count
     crops : whether crops were asked for
+    job : of SLURM, "" outside of it
     """
 
     began: float
@@ -153,6 +156,7 @@ class Record:
     machine: str
     skip: tuple[str, ...] = ()
     crops: bool = False
+    job: str = ""
 
 
 def note(
@@ -164,7 +168,7 @@ def note(
     crops: bool = False,
 ) -> None:
     """Write down that a share begins, or ends."""
-    record = Record(began, ended, socket.gethostname(), tuple(skip), crops)
+    record = Record(began, ended, socket.gethostname(), tuple(skip), crops, os.environ.get("SLURM_JOB_ID", ""))
     artifacts.write_bytes(mine.own(results, "share.json"), artifacts.json_bytes(asdict(record) | {"skip": list(skip)}))
 
 
@@ -194,5 +198,22 @@ def states(results: str) -> dict[str, str]:
                 f"at work on {record.machine} since {time.strftime('%F %T', time.localtime(record.began))}"
             )
         elif not record.ended:
-            found[str(mine)] = f"broken off on {record.machine}; run it again"
+            said = slurm_says(record.job)
+            found[str(mine)] = f"broken off on {record.machine}{f' ({said})' if said else ''}; run it again"
     return found
+
+
+def slurm_says(job: str) -> str:
+    """Return what became of a job in SLURM's words (TIMEOUT, OUT_OF_MEMORY ...), "" where it does not say.
+
+    It is asked for its accounts, and where it keeps none for what it remembers, which is the last minutes.
+    """
+    for command, pattern in (
+        (["sacct", "--noheader", "--allocations", "--parsable2", "--format=State", f"--jobs={job}"], r"\s*([A-Z_]+)"),
+        (["scontrol", "--oneliner", "show", "job", job], r".*\bJobState=([A-Z_]+)"),
+    ):
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=30) if job else None
+            if done and done.returncode == 0 and (found := re.match(pattern, done.stdout)):
+                return found[1]
+    return ""
