@@ -70,10 +70,9 @@ def test_the_network_has_the_size_of_the_published_one(weights):
 def test_a_long_track_is_heard_in_pieces_without_a_trace(weights, monkeypatch):
     from mirflow.transcribe import adtof
 
-    network, sound = adtof.load([weights]), noise(20)
+    network, sound = adtof.load([weights]), noise(4)
     whole = adtof.hits(sound, network)
-    monkeypatch.setattr(adtof, "PIECE", 700)
-    monkeypatch.setattr(adtof, "MARGIN", 400)
+    monkeypatch.setattr(adtof, "PIECE", 70)
     assert adtof.hits(sound, network) == pytest.approx(whole, abs=1e-5)
 
 

@@ -39,9 +39,9 @@ FILTERS = (32, 64)  # of the convolutional blocks
 POOLED = 3  # bands that a block makes one of
 UNITS = 60  # of each direction of each GRU
 LAYERS = 3  # GRUs
-# A long track is heard in pieces. Each is heard with a margin on both sides, after which the GRUs have forgotten that
-# they began there.
-PIECE, MARGIN = 12000, 1000  # frames
+# The convolutions see a track in pieces, to limit memory, with a margin of as many frames as they reach. The GRUs
+# remember more than a minute, so they get the whole track.
+PIECE, MARGIN = 3000, 2 * len(FILTERS)  # frames
 BLOCK = 1000  # frames that are transformed at a time, to limit memory
 
 
@@ -124,13 +124,18 @@ def network() -> "torch.nn.Module":
             self.output_layer = nn.Linear(2 * UNITS, len(DRUMS))
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            x = x[:, None]  # [batch, channel, frame, band]
-            for block in self.cnn_blocks:
-                x = block(x)
-            x = x.permute(0, 2, 3, 1).flatten(2)
+            x = torch.cat([self.convolved(x, begin) for begin in range(0, x.shape[1], PIECE)], dim=1)
             for layer in self.gru_layers:
                 x, _ = layer(x)
             return self.output_layer(x)
+
+        def convolved(self, x: torch.Tensor, begin: int) -> torch.Tensor:
+            """Return what the convolutions make of the piece that begins with a frame: [batch, frame, feature]."""
+            first = max(begin - MARGIN, 0)
+            x = x[:, None, first : begin + PIECE + MARGIN]  # [batch, channel, frame, band]
+            for block in self.cnn_blocks:
+                x = block(x)
+            return x.permute(0, 2, 3, 1).flatten(2)[:, begin - first :][:, :PIECE]
 
     return FrameRNN()
 
@@ -188,11 +193,6 @@ def hits(drums: Audio, network: "torch.nn.Module") -> np.ndarray:
 
     levels = spectrogram(audio.resample(drums.mono(), drums.rate, RATE))
     device = next(network.parameters()).device
-    pieces = []
-    for begin in range(0, len(levels), PIECE):
-        first = max(begin - MARGIN, 0)
-        heard = torch.from_numpy(levels[first : begin + PIECE + MARGIN]).to(device)
-        with accelerator.reproducible(device.type):
-            odds = network(heard[None])[0]
-            pieces.append(torch.sigmoid(odds.float()).cpu().numpy()[begin - first :][:PIECE])
-    return np.concatenate(pieces)
+    with accelerator.reproducible(device.type):
+        odds = network(torch.from_numpy(levels).to(device)[None])[0]
+        return torch.sigmoid(odds.float()).cpu().numpy()
