@@ -525,7 +525,7 @@ def _crop_features() -> dict[str, Any]:
     inputs = {"full_mix": _music(), **{n: Audio(part, RATE) for n, part in _parts().items()}, **_grids()}
     crops = [Crop(RATE // 4, 3 * RATE, 4 * RATE, 1, True), Crop(4 * RATE, 8 * RATE, 4 * RATE, None, False)]
     found = measure.measure(["loudness", "tempo", "onsets"], crops, inputs, {})
-    return {name: one["values"] for name, one in found.items()}
+    return {name: [{k: v for k, v in one.items() if k[0] != "_"} for one in of] for name, of in found.items()}
 
 
 def _crop_info() -> dict[str, Any]:
@@ -538,8 +538,7 @@ def _crop_info() -> dict[str, Any]:
     merged = crop_info.merge(
         existing,
         own=artifacts.to_json_values(own),
-        measured={"lufs": -10.0},
-        origins={"loudness": {"version": 1}},
+        fragments=[{"lufs": -10.0, "_provenance": {"feature": "loudness", "version": 1}}],
         track=track,
         records={"crop": {"mode": "bars"}},
     )

@@ -149,6 +149,17 @@ def test_a_source_that_was_turned_down_has_the_level_of_the_source(tmp_path):
         assert after["lufs"] == pytest.approx(before["lufs"] + 6, abs=0.01)
 
 
+def test_where_channels_cancel_only_those_crops_and_features_say_so(tmp_path):
+    samples = loop(9)
+    samples[4 * RATE :, 1] = -samples[4 * RATE :, 0]
+    track = track_of(tmp_path / "Song", samples)
+    cut(track, *BARS)
+    measured(track)
+    origins = [found["_provenance"]["features"] for found in merge(track)]
+    assert [("onsets", "downmix" in each["onsets"]) for each in origins] == [("onsets", False), ("onsets", True)]
+    assert not any("downmix" in each["loudness"] for each in origins)
+
+
 def test_an_info_says_where_the_crop_lies_and_what_it_has_from_its_track(track):
     cut(track, *BARS)
     measured(track)

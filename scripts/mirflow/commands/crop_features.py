@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
             new = measure.measure(missing, crops, inputs, arguments.settings)
         except MirflowError as error:
             raise MirflowError(f"{arguments.full_mix}: {error}") from error
-        found |= {name: {MADE_BY: made_by[name], **one} for name, one in new.items()}
+        found |= {name: {MADE_BY: made_by[name], "crops": of_crops} for name, of_crops in new.items()}
     artifacts.write_json(arguments.output, {"features": {name: found[name] for name in sorted(arguments.features)}})
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from mirflow import info
 from mirflow.core import artifacts
-from mirflow.core.feature import PROVENANCE
 from mirflow.core.layout import TrackFiles
 from mirflow.crops import folder
 from mirflow.crops import info as crop_info
@@ -34,19 +33,13 @@ def run(arguments: argparse.Namespace) -> None:
     of_track = artifacts.read_json(arguments.info)
     records = {name: artifacts.read_json(path) for name, path in arguments.record}
     records["crop"] = {"version": listed["version"], "mode": listed["mode"]}
-    origins = {
-        name: {key: value for key, value in one[PROVENANCE].items() if key != "feature"}
-        for name, one in found.items()
-        if one["values"]
-    }
     files = TrackFiles(str(arguments.crops.resolve().parents[1]), arguments.info.name.removesuffix(".INFO"))
     crops = folder.listed(listed)
     for index, crop in enumerate(crops):
         own = crop_info.place(crop, listed["sample_rate"], listed["track_samples"], arguments.track)
         new = {
             "own": artifacts.to_json_values(own),
-            "measured": {key: value for one in found.values() for key, value in one["values"][index].items()},
-            "origins": origins,
+            "fragments": [one["crops"][index] for one in found.values()],
             "track": of_track,
             "records": records,
         }

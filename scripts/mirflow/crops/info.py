@@ -84,8 +84,7 @@ def merge(
     existing: dict[str, Any],
     *,
     own: dict[str, Any],
-    measured: dict[str, Any],
-    origins: dict[str, Any],
+    fragments: list[dict[str, Any]],
     track: dict[str, Any],
     records: dict[str, Any],
 ) -> dict[str, Any]:
@@ -98,8 +97,7 @@ def merge(
     ----------
     existing : what the file holds now. Other people's keys are kept, and so are values of features that are skipped now
     own : where the crop lies, from `place`
-    measured : its values of all features
-    origins : feature → where the measured values come from
+    fragments : of all features that were measured on it, each with its ``_provenance``
     track : the ``.INFO`` of the track
     records : what the other steps say of themselves, by name; of `RECORDS`
 
@@ -110,7 +108,11 @@ def merge(
     kept = theirs(existing)
     others = kept.pop(PROVENANCE, {})
     of_track = {key: value for key, value in inherited(track).items() if key not in kept}
-    values = existing | measured
+    values, origins = dict(existing), {}
+    for fragment in fragments:
+        origin = dict(fragment[PROVENANCE])
+        origins[origin.pop("feature")] = origin
+        values |= fragment
     ordered = {key: values[key] for key in _measurable() if key in values}
     known = [content.get(PROVENANCE, {}).get("features", {}) for content in (track, existing)]
     measurable = {feature.name for feature in features.of_modules() if measure.is_measured(feature)}

@@ -14,7 +14,7 @@ from mirflow.core.layout import GRIDS, STEMS
 from mirflow.crops import files
 from mirflow.crops.plan import Crop
 
-VERSION = 1  # raise it when other values come out of the same functions
+VERSION = 2  # raise it when other values come out of the same functions, or in another form
 SOUNDS = ("full_mix", *STEMS)
 CUT = (*SOUNDS, *GRIDS, "drum_notes")  # the inputs of features that can be cut; a feature with another one is inherited
 
@@ -31,7 +31,7 @@ def chosen(config: dict[str, Any]) -> tuple[Feature, ...]:
 
 def measure(
     names: list[str], crops: list[Crop], inputs: Mapping[str, Any], settings: Mapping[str, dict[str, Any]]
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, list[dict[str, Any]]]:
     """Measure features on all crops of a track.
 
     Parameters
@@ -42,23 +42,28 @@ def measure(
 
     Returns
     -------
-    feature → ``_provenance``, and "values", those of each crop
+    feature → its fragment of each crop: its values, and ``_provenance``
 
     Raises
     ------
     MirflowError : a feature failed; the message says which, and on which crop
     """
-    found: dict[str, dict[str, Any]] = {name: {PROVENANCE: {}, "values": []} for name in names}
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for index, crop in enumerate(crops):
         of_crop = dict(_cut(inputs, crop))
         for name in names:
             try:
-                fragment = features.fragment(name, of_crop, settings.get(name))
+                fragment = features.fragment(name, _fresh(of_crop), settings.get(name))
             except (MirflowError, ValueError) as error:
                 raise MirflowError(f"crop {index}: {name}: {error}") from error
-            found[name][PROVENANCE] = fragment[PROVENANCE]
-            found[name]["values"].append({key: fragment[key] for key in fragment if not key.startswith("_")})
+            kept = {key: value for key, value in fragment.items() if key == PROVENANCE or not key.startswith("_")}
+            found[name].append(kept)
     return found
+
+
+def _fresh(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return inputs without what an earlier feature has asked of them: their fragments name only what each asked."""
+    return {name: replace(value) if isinstance(value, Audio) else value for name, value in inputs.items()}
 
 
 def _cut(inputs: Mapping[str, Any], crop: Crop) -> Iterator[tuple[str, Any]]:
