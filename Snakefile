@@ -1,6 +1,7 @@
 # mirflow: from a directory of music to one .INFO file per track, with everything to condition a music generator on.
 #
-#   library → full_mix → stems                                       → feature_* → info
+#   library → full_mix → tags, fingerprint                           → info
+#                      → stems                                       → feature_* →
 #                      → onsets                                      →
 #                      → beat_activations → beats_grid, downbeats    →
 #   on request:        → drum_activations → drum_notes → drums_mid, feature_drums
@@ -33,6 +34,7 @@ include: "rules/transcribe.smk"
 include: "rules/labels.smk"
 include: "rules/features.smk"
 include: "rules/describe.smk"
+include: "rules/metadata.smk"
 include: "rules/info.smk"
 include: "rules/timeseries.smk"
 include: "rules/crops.smk"
@@ -49,6 +51,8 @@ rule all:
         [layout.crops_stamp(RESULTS, track) for track in TRACKS if CROPPING],
         [path for track in TRACKS for path in transcriptions(track)],
         [layout.track_files(RESULTS, track).timeseries for track in TRACKS if SERIES],
+        [layout.track_files(RESULTS, track).metadata("lookup") for track in TRACKS if LOOKING_UP],
+        layout.duplicates_table(RESULTS) if RELATING and (LIBRARY_ONLY or not BATCH) and SHARE.is_whole else [],
     localrule: True
 
 
@@ -83,6 +87,9 @@ onerror:
         batches.note(waiting=[*BATCH.waiting, *progress.unmade(RESULTS)])
         progress.tidy(RESULTS, TRACKS)
     elif not exports.is_alone():
+        if RELATING and SHARE.is_whole and progress.is_over(RESULTS, LIBRARY, skip=UNMADE):
+            # The rule waits for all tracks. Those that failed shall not keep the others from being related.
+            shell("mirflow duplicates {RESULTS:q} {SPLIT_OPTIONS}")
         waiting = tuple(progress.unmade(RESULTS))
         asked = progress.Run(skip=UNMADE, crops=CROPPING, share=SHARE, waiting=waiting, broken=True)
         logger.info(progress.end(RESULTS, LIBRARY, asked))

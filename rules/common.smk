@@ -41,6 +41,7 @@ try:
     BATCH = batches.batch()
     if BATCH:
         TRACKS = BATCH.of(TRACKS)
+    LIBRARY_ONLY = BATCH is not None and BATCH.of_library  # what concerns all tracks, when every batch is made
 except MirflowError as error:
     raise WorkflowError(str(error))
 
@@ -48,7 +49,8 @@ except MirflowError as error:
 # A track's folder is {parent}{name}: `parent` is empty or ends with a slash, `name` is repeated in <name>.INFO and its like.
 wildcard_constraints:
     parent=r"(.+/)?",
-    name=r"[^/]+",
+    # The last process of several makes nothing of single tracks, and does not plan them either.
+    name=r"$^" if LIBRARY_ONLY else r"[^/]+",
 
 
 pathvars:

@@ -3,6 +3,8 @@
 
 # Steps that earlier runs with other settings may have tried: their failures do not count any more.
 UNMADE = [feature.name for feature in features.all_features() if feature not in WANTED]
+UNMADE += [name for name in settings.METADATA if name in config["skip"]]
+UNMADE += [] if LOOKING_UP else ["lookup"]
 EMBEDDINGS = {
     name for feature in features.all_features() for name in feature.inputs if name.startswith(layout.EMBEDDING)
 }
@@ -19,6 +21,7 @@ rule info:
         drums=TRACK.drums_record if DRUMS else [],
         grids=[TRACK.grid(grid) for grid in layout.GRIDS],
         fragments=[TRACK.fragment(feature.name) for feature in WANTED],
+        metadata=[TRACK.metadata(name) for name in METADATA],
         texts=TRACK.fragment(fragment.NAME) if DESCRIBING else [],
     output:
         info=update(TRACK.info),
@@ -37,5 +40,6 @@ rule info:
         drums="--record drums" if DRUMS else "",
         made_by=identity.made_by("info"),
     shell:
-        "mirflow info {input.fragments:q} {input.texts:q} --record source {input.source:q} --record stems {input.stems:q}"
-        " --record beats {input.beats:q} {params.drums} {input.drums:q} -o {output.info:q} 2> {log:q}"
+        "mirflow info {input.fragments:q} {input.metadata:q} {input.texts:q} --record source {input.source:q}"
+        " --record stems {input.stems:q} --record beats {input.beats:q} {params.drums} {input.drums:q}"
+        " -o {output.info:q} 2> {log:q}"

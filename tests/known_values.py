@@ -454,6 +454,68 @@ def _texts() -> dict[str, Any]:
     return fragment.assemble(texts, {"full": record, "short": record}, model, measured)
 
 
+def _tags() -> dict[str, Any]:
+    from mirflow.metadata import tags
+
+    raw = {"artist": ["BjÃ¶rk", "  Êèíî - Ãðóïïà êðîâè "], "title": ["“A” – B²"], "year": ["(p) 1999"], "key": ["8A"]}
+    found = tags.Tags()
+    found.add("ID3v2", raw | {"bpm": ["127,5"], "isrc": ["is-a47-00-12345"], "language": ["ENG"], "album": ["unknown"]})
+    return {"values": found.values, "repaired": found.repaired, "blocks": found.blocks}
+
+
+def _fingerprint() -> dict[str, Any]:
+    from mirflow.metadata import fingerprint
+
+    words = fingerprint.words(fingerprint.compute(_music()))
+    bits = np.unpackbits(words[:, None].view(np.uint8), axis=1)
+    return {"words": len(words), "set": bits.sum(axis=1)}
+
+
+def _lookup() -> dict[str, Any]:
+    from mirflow.metadata import lookup
+
+    number = "00000000-0000-0000-0000-00000000000"
+    release = {"id": f"{number}2", "title": "Album", "date": "1999-05", "release-group": {"id": f"{number}3"}}
+    recording = {
+        "id": f"{number}1",
+        "title": "Song (Remastered)",
+        "length": 200400,
+        "releases": [release],
+        "artist-credit": [{"name": "Björk"}],
+        "isrcs": ["ISA470012345"],
+        "genres": [{"name": "pop", "count": 2}],
+    }
+
+    class Known:
+        def musicbrainz(self, path: str, **_: str) -> dict:
+            label = {"label-info": [{"label": {"name": "One Little Indian"}}]}
+            found = {"recording": {"recordings": [recording]}, f"recording/{number}1": recording}
+            return (found | {f"release/{number}2": label})[path]
+
+    said = {"_artists": ["Bjork"], "track_metadata_title": "Song"}
+    return lookup.look_up(said, {}, 201.0, Known(), by_sound=False)
+
+
+def _duplicates() -> dict[str, Any]:
+    from mirflow.metadata import duplicates, split
+
+    random = np.random.default_rng(0)
+    one, two = (random.integers(0, 1 << 32, 400, np.uint32) for _ in range(2))
+    flips = np.uint32(1) << random.integers(0, 32, 400).astype(np.uint32)
+    variants = {"copy": one ^ flips, "late": one[25:], "half": np.concatenate([one[:200], two[200:]]), "other": two}
+    matches = {name: duplicates.compare(one, words) for name, words in variants.items()}
+    words = {"one": one, **variants}
+    pairs = {("one", name): match for name, match in matches.items() if match.kind}
+    named = duplicates.groups(duplicates.Known({name: name for name in words}, words, pairs), {})
+    tracks = {f"{n}": split.Track((f"Artist {n % 40}",), group="g" if n in (3, 4) else None) for n in range(200)}
+    drawn = split.assign(tracks, split.Rule(validation=0.2, test=0.1), {})
+    return {
+        "matches": {name: [m.kind, m.similarity, m.offset, m.words, m.covered] for name, m in matches.items()},
+        "groups": named,
+        "split": " ".join(drawn[f"{n}"] for n in range(40)),
+    }
+
+
 def _info() -> dict[str, Any]:
     origin = {"feature": "tempo", "version": 1}
     existing = {"mine": 1, "bpm": 90.0, "_provenance": {"features": {"old": {"version": 1}}, "theirs": 2}}
@@ -617,6 +679,10 @@ COMPUTE: dict[str, Callable[[], Any]] = {
     "describe_transformers": _describe,
     "condense": _describe,
     "texts": _texts,
+    "tags": _tags,
+    "fingerprint": _fingerprint,
+    "lookup": _lookup,
+    "duplicates": _duplicates,
     "info": _info,
     "timeseries": _timeseries,
     "crops": _crops,

@@ -18,6 +18,7 @@ LEVELS = [
     ["library", "stems", "rhythm", "transcribe", "labels"],
     ["features"],
     ["describe"],
+    ["metadata"],
     ["info"],
     ["timeseries"],
     ["crops"],

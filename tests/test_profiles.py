@@ -17,5 +17,5 @@ def test_the_profile_of_a_gpu_adds_to_the_default_one(name, retries, monkeypatch
     monkeypatch.chdir(REPOSITORY)
     _, options = cli.parse_args(["--profile", f"profiles/{name}"])
     assert options.cores == cli.parse_cores("all") and options.retries == retries
-    assert {key: limit.value for key, limit in options.resources.items()} == {"gpu": 1, "downloads": 2}
+    assert {key: limit.value for key, limit in options.resources.items()} == {"gpu": 1, "downloads": 2, "lookups": 1}
     assert options.scheduler == "greedy" and options.keep_going and options.rerun_incomplete and options.nolock

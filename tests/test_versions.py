@@ -159,6 +159,7 @@ def downstream(*files: str) -> set[str]:
     """Return the rules of a default run that are made from these files of a track, directly or not, and `info`."""
     track = track_files("r", "T")
     made = {  # rule → inputs, outputs
+        "fingerprint": ([track.full_mix], [track.metadata("fingerprint")]),
         "stems": ([track.full_mix], list(track.stems.values())),
         "beat_activations": ([track.full_mix], [track.beat_activations]),
         "beats_grid": ([track.beat_activations], [track.grid("beats")]),
@@ -178,7 +179,7 @@ def downstream(*files: str) -> set[str]:
 TRACK = track_files("r", "T")
 # What is changed in which module → what is out of date with it, beside `info`.
 EDITS = {
-    "library/full_mix.py": {"full_mix"} | downstream(TRACK.full_mix),
+    "library/full_mix.py": {"full_mix", "tags"} | downstream(TRACK.full_mix),
     "stems/dsp.py": {"stems"} | downstream(*TRACK.stems.values()),
     "stems/mp3.py": {"stems"} | downstream(*TRACK.stems.values()),
     "dsp/separation/channels.py": {"stems"} | downstream(*TRACK.stems.values()),
@@ -188,6 +189,8 @@ EDITS = {
     "dsp/onsets.py": {"onsets", "feature_onsets", "feature_per_stem_rhythm"} | downstream(TRACK.grid("onsets")),
     "dsp/timbral/kernels.py": {"feature_timbral"},
     **{f"features/{name}.py": {f"feature_{name}"} for name in FEATURES},
+    "metadata/tags.py": {"tags"},
+    "metadata/fingerprint.py": {"fingerprint"},
     "info.py": set(),
     "describe/conflicts.py": None,
     "stems/demucs.py": None,

@@ -113,7 +113,7 @@ def test_every_info_is_strict_and_has_every_key(first, results):
     keys = {field.key for feature in features.built_in() for field in feature.fields}
     for path in info_files(results).values():
         info = json.loads(path.read_bytes(), parse_constant=refuse)
-        assert keys | {"_provenance"} == set(info), path
+        assert keys | {"duplicate_group", "split", "_provenance"} == set(info), path
         assert len(info["_provenance"]["source"]["sha256"]) == 64
         assert info["_provenance"]["stems"]["backend"] == info["_provenance"]["beats"]["backend"] == "dsp"
         assert info["_provenance"]["beats"]["decoder"] == "hmm"

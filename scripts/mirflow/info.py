@@ -9,10 +9,12 @@ from filelock import FileLock, Timeout
 from mirflow import features
 from mirflow.core import artifacts
 from mirflow.core.errors import MirflowError
-from mirflow.core.feature import PROVENANCE
+from mirflow.core.feature import OPTIONAL, PROVENANCE
+from mirflow.metadata import lookup, tags
 
 VERSION = 1  # raise it when other content comes out of the same fragments
 LOCK_TIMEOUT = 60  # seconds
+LIBRARY_KEYS = ("duplicate_group", "split")  # what depends on all tracks (mirflow.workflow.whole_library)
 
 
 def merge(existing: dict, fragments: list[dict], records: dict[str, dict]) -> dict:
@@ -21,13 +23,14 @@ def merge(existing: dict, fragments: list[dict], records: dict[str, dict]) -> di
     Parameters
     ----------
     existing : what the file holds now; keys that no feature declares belong to somebody else and are kept as they are
-    fragments : the features' fragments, each with its ``_provenance``; other keys with an underscore stay out
+    fragments : the features' fragments, each with its ``_provenance``; other keys with an underscore stay out. What
+        ``_optional`` lists and the fragment lacks does not exist any more: it leaves the ``.INFO``
     records : what the other steps say of themselves, by name: ``source``, ``stems`` ...
 
     Returns
     -------
-    The new content. Its order depends on the keys alone, not on the order in which they came: the features' keys as
-    declared, then other people's in their old order, then ``_provenance``.
+    The new content. Its order depends on the keys alone, not on the order in which they came: tags, the features' keys
+    as declared, then other people's in their old order, then ``_provenance``.
 
     Raises
     ------
@@ -41,13 +44,39 @@ def merge(existing: dict, fragments: list[dict], records: dict[str, dict]) -> di
     for fragment in fragments:
         origin = dict(fragment[PROVENANCE])
         origins[origin.pop("feature")] = origin
+        for key in fragment.get(OPTIONAL, ()):
+            merged.pop(key, None)
         merged.update({key: value for key, value in fragment.items() if not key.startswith("_")})
-    ours = [field.key for feature in features.all_features() for field in feature.fields]
+    ours = [
+        *tags.KEYS,
+        *lookup.KEYS,
+        *LIBRARY_KEYS,
+        *(field.key for feature in features.all_features() for field in feature.fields),
+    ]
     ordered = {key: merged[key] for key in ours if key in merged}
     ordered |= {key: value for key, value in merged.items() if key not in ordered and key != PROVENANCE}
     others = {key: value for key, value in before.items() if key not in records and key != "features"}
     ordered[PROVENANCE] = {**records, **others, "features": dict(sorted(origins.items()))}
     return ordered
+
+
+def add(path: str | os.PathLike, fragment: dict) -> bool:
+    """Merge one fragment into an ``.INFO`` that exists, unless that has its values; return whether it was written.
+
+    Raises
+    ------
+    MirflowError : as `rewrite`
+    """
+    if not os.path.exists(path):
+        return False
+    existing = artifacts.read_json(path)
+    try:
+        if merge(existing, [fragment], {}) == existing:
+            return False
+    except MirflowError as error:
+        raise MirflowError(f"{path}: {error}") from error
+    rewrite(path, lambda now: merge(now, [fragment], {}))
+    return True
 
 
 def update(path: str | os.PathLike, fragments: list[Path], records: dict[str, Path]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from mirflow.core.layout import EMBEDDING, INPUTS, ON_REQUEST
 
+OPTIONAL = "_optional"  # the key, in fragments, that lists keys which a fragment may lack
 PROVENANCE = "_provenance"  # the key, in fragments and in ``.INFO``, that says where values come from
 
 

@@ -22,9 +22,10 @@ ON_REQUEST = {"drum_notes": "transcribe.drums"}
 INPUTS = ("full_mix", *STEMS, *GRIDS, *ON_REQUEST)  # what a feature may ask for by name; any embedding as well
 
 # Folders in that of a track, for what it has several of. (A track in the folder of another one may be called so.)
-TRACK_FOLDERS = ("features", "labels", "texts", "rhythm", "transcribe", "crops")
+TRACK_FOLDERS = ("features", "labels", "texts", "rhythm", "transcribe", "crops", "metadata")
 
 RECORDS = "records"  # in the folder below: what Snakemake recorded of each artifact, before each track had one file
+TABLES = ("duplicates.tsv",)  # below the results: what is about all tracks
 OWN_FOLDER = ".mirflow"  # below the results: what belongs to no track; it marks a directory as the results of a run
 
 HASH_DIGITS = 8  # of a name that was too long
@@ -35,6 +36,7 @@ MOST_NAME_IN_CROP = 255 - len(f"_99999.{SERIES}")  # bytes
 _ARTIFACT = re.compile(
     rf"full_mix\.flac|({'|'.join(STEMS)})\.\w+|.*\.({'|'.join((*GRIDS.values(), 'INFO', SERIES))})"
     r"|\w+\.(json|jsonl|log|wav|png|npz|txt)|done|(drums|drums\.quantised|bass)\.mid"
+    r"|metadata/\w+\.json"
     rf"|crops/.*\.({'|'.join((*GRIDS.values(), 'INFO', SERIES))}|flac|json|png)"
     r"|features/[\w.-]+\.json|labels/[\w.-]+\.npz|texts/\w+\.(txt|json)|(rhythm|transcribe)/\w+\.(npz|json|wav|png)"
     rf"|drum_stems/({'|'.join(DRUM_STEMS)})\.flac"
@@ -195,6 +197,10 @@ class TrackFiles:
         """The values of one feature."""
         return f"{self.folder}/features/{feature}.json"
 
+    def metadata(self, name: str) -> str:
+        """What is known of the track as a recording: "tags", "fingerprint"."""
+        return f"{self.folder}/metadata/{name}.json"
+
     def text(self, prompt: str) -> str:
         """The answer to one prompt."""
         return f"{self.folder}/texts/{prompt}.txt"
@@ -265,6 +271,11 @@ def log_folder(results: str, track: str = "{parent}{name}") -> str:
 def benchmark_folder(results: str, track: str = "{parent}{name}") -> str:
     """Return where Snakemake notes what the jobs of a track took."""
     return own(results, "benchmarks", track)
+
+
+def duplicates_table(results: str) -> str:
+    """Return the table of tracks that are the same recording."""
+    return f"{results}/duplicates.tsv"
 
 
 def merge_stamp(results: str, track: str = "{parent}{name}") -> str:

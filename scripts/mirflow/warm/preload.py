@@ -43,6 +43,8 @@ def run() -> None:
 def pipeline(source: Path, track: layout.TrackFiles) -> Iterator[list[str]]:
     """Yield the commands that make a track's grids and features, without any model, in an order that works."""
     yield ["full_mix", str(source), "-o", track.full_mix, "--record", track.source_record]
+    yield ["tags", str(source), "--record", track.source_record, "-o", track.metadata("tags")]
+    yield ["fingerprint", track.full_mix, "-o", track.metadata("fingerprint")]
     yield ["stems", track.full_mix, "-o", *track.stems.values(), "--record", track.stems_record]
     record = track.beat_activations_record
     yield ["beat_activations", track.full_mix, "-o", track.beat_activations, "--record", record]

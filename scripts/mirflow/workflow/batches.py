@@ -22,6 +22,7 @@ class Batch:
     chosen : ids of its tracks
     before, size, tracks : number of tracks in the batches before, in this one, in all
     began : s since the epoch
+    of_library : whether it has no tracks, and makes what concerns all of them
     started : whether this batch had something to do, and began with it
     skip : features that are not made
     crops : whether crops are made
@@ -37,6 +38,7 @@ class Batch:
     tracks: int
     began: float
     started: bool = False
+    of_library: bool = False
     skip: tuple[str, ...] = ()
     crops: bool = False
     idle: int = 0

@@ -101,7 +101,7 @@ def script(array: Array, library: str, results: str, further: list[str]) -> str:
     optional = {"gpus": array.gpus, "partition": array.partition, "account": array.account}
     lines |= {name: value for name, value in optional.items() if value}
     options = [f"--{name}={value}" if value else f"--{name}" for name, value in lines.items()]
-    resources = [f"mem_mb={array.memory - OVERHEAD}", f"gpu={1 if array.gpus else 0}", "downloads=2"]
+    resources = [f"mem_mb={array.memory - OVERHEAD}", f"gpu={1 if array.gpus else 0}", "downloads=2", "lookups=1"]
     run = [sys.executable, "-m", "mirflow", "run", "--library", os.path.abspath(library)]
     run += ["--results", os.path.abspath(results), "--jobs", str(array.cpus), "--share", "SHARE", "--"]
     run += ["--resources", *resources, *further]

@@ -139,11 +139,32 @@ def run(
                     before, pending = ledger.states(chosen), _pending(snakemake, file)
                 if pending is not None:
                     ledger.note({track: before[track] for track in before if track not in pending})
+        else:
+            if share.is_whole and not stopped:
+                status, state = _of_library(snakemake, file, state, stopped, found, ledger)
+                failed = failed or status != 0
     over = state.started or state.idle == len(tracks)
     if over and not stopped and not share.is_whole:
         shares.note(results, share, state.began, time.time(), state.skip, state.crops)
     _report(results, found, state, broken=failed, share=share)
     return 128 + stopped[0] if stopped else int(failed)
+
+
+def _of_library(
+    snakemake: list[str], file: Path, state: Batch, stopped: list[int], library: Library, ledger: Ledger | None
+) -> tuple[int, Batch]:
+    """Make what concerns all tracks, after the last batch; return the exit status, and what is known then.
+
+    That writes into the .INFO files of complete tracks, and leaves these complete.
+    """
+    settled = set(library.tracks) - set(ledger.pending(library.tracks)) if ledger else set()
+    nothing = {"chosen": (), "before": state.tracks, "size": 0, "started": False, "pending": None}
+    replace(state, **nothing, of_library=True).save(file)
+    status = _wait(subprocess.Popen(snakemake, env=os.environ | {BATCH: str(file)}), stopped)
+    if ledger and not status:
+        ledger.note(ledger.states(settled))
+    after = batches.read_batch(file)
+    return status, replace(after, started=after.started or state.started)
 
 
 def _pending(snakemake: list[str], file: Path) -> tuple[str, ...] | None:
@@ -200,7 +221,7 @@ def _wait(process: subprocess.Popen, stopped: list[int]) -> int:
 
 def _report(results: str, library: Library, state: Batch, broken: bool, share: Share) -> None:
     """Print the summary of all batches."""
-    if state.idle == state.tracks:
+    if state.idle == state.tracks and not state.started:
         print(NOTHING, file=sys.stderr)
     elif state.idle or state.started or not broken:
         run = progress.Run(state.skip, state.crops, share, state.began, None, state.waiting, broken)

@@ -19,6 +19,7 @@ from mirflow.core.layout import (
     OWN_FOLDER,
     benchmark_folder,
     crops_stamp,
+    duplicates_table,
     log_folder,
     merge_stamp,
     own,
@@ -222,6 +223,12 @@ def unmade(results: str) -> list[str]:
     return [track for track, before in _merging.get(results, {}).items() if _merged_at(results, track) == before]
 
 
+def is_over(results: str, library: Library, skip: Collection[str] = ()) -> bool:
+    """Whether every track is complete, or failed: the run was not interrupted."""
+    failed = {failure.track for failure in failures(results, library.tracks, skip)}
+    return bool(failed) and all(track in failed or is_merged(results, track) for track in library.tracks)
+
+
 def end(results: str, library: Library, run: Run = PLAIN) -> str:
     """End a run: clear away what commands that were killed have left on the way, and return its summary."""
     with contextlib.suppress(OSError):
@@ -303,6 +310,8 @@ def summary(results: str, library: Library, run: Run = PLAIN) -> str:
         table.unlink(missing_ok=True)
     if failed or begun or no_model:
         lines.append(f"  Snakemake's own log in {Path('.snakemake', 'log').absolute()}")
+    if run.share.is_whole and (related := _duplicates(results)):
+        lines.append(f"  duplicates  {related}")
     if library.skipped:
         others = len(library.skipped)
         verb = "is not a track" if others == 1 else "are not tracks"
@@ -311,6 +320,21 @@ def summary(results: str, library: Library, run: Run = PLAIN) -> str:
     if complete:
         lines.append(f"  look first at {track_files(results, complete[0]).info}")
     return "mirflow: " + "\n".join(lines)
+
+
+def _duplicates(results: str) -> str | None:
+    """Say how many tracks are the same recording; None where there are none."""
+    try:
+        with open(duplicates_table(results), encoding="utf-8", errors="surrogateescape", newline="") as file:
+            rows = list(csv.DictReader(file, delimiter="\t"))
+    except OSError:
+        return None
+    grouped = [row for row in rows if row.get("group")]
+    tracks = {row[name] for row in grouped for name in ("track", "other_track")}
+    groups, others = len({row["group"] for row in grouped}), len(rows) - len(grouped)
+    said = [f"{count(len(tracks), 'track')} in {count(groups, 'group')} of the same recording"] if groups else []
+    said += [f"{count(others, 'pair')} that may be related"] if others else []
+    return f"{', '.join(said)}; see {duplicates_table(results)}" if said else None
 
 
 def _crops(results: str, tracks: list[str]) -> str:

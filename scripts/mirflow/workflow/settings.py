@@ -15,9 +15,12 @@ from mirflow.core.feature import Feature
 from mirflow.core.layout import CONFIG
 from mirflow.labels import embedding, heads
 from mirflow.library.scan import reads_as_pattern
+from mirflow.metadata import services
 from mirflow.models import accelerator
 
 MAX_MINUTES = "MIRFLOW_MAX_MINUTES"  # environment variable
+ACOUSTID_KEY = "ACOUSTID_API_KEY"  # environment variable
+METADATA = ("tags", "fingerprint", "duplicates")  # what `skip` can leave out beside features
 
 
 def schema() -> dict:
@@ -25,7 +28,10 @@ def schema() -> dict:
     import yaml
 
     content = yaml.safe_load((CONFIG / "config.schema.yaml").read_text())
-    content["properties"]["skip"]["items"]["enum"] = [feature.name for feature in features.all_features()]
+    content["properties"]["skip"]["items"]["enum"] = [
+        *(feature.name for feature in features.all_features()),
+        *METADATA,
+    ]
     content["properties"]["features"]["properties"] = {
         feature.name: {"type": "object", "additionalProperties": False, "properties": properties}
         for feature in features.of_modules()
@@ -106,9 +112,31 @@ def check(config: dict) -> None:
     ]
     if problems:
         raise MirflowError("\n".join(["settings:", *(f"  {problem}" for problem in problems)]))
+    _check_lookup(config)
     heads.check_optional(config.get("labels", {}).get("optional", []))
     for name in config.get("labels", {}).get("embeddings", []):
         embedding.network_entry(embedding.of_stem(name)[0])
+
+
+def _check_lookup(config: dict) -> None:
+    """Check that there is what the services want to know.
+
+    Raises
+    ------
+    MirflowError : it is missing
+    """
+    chosen = config.get("metadata", {})
+    if chosen.get("lookup", "none") == "none":
+        return
+    contact = chosen.get("contact", "")
+    if not contact.strip() or not contact.isprintable() or not contact.isascii():
+        raise MirflowError("metadata.contact: MusicBrainz wants your e-mail address or web page for look-ups")
+    if "tags" in config.get("skip", []):
+        raise MirflowError("metadata.lookup: the tags are needed for it, but skip leaves them out")
+    if chosen["lookup"] == "acoustid" and not (chosen.get("acoustid_key") or os.environ.get(ACOUSTID_KEY)):
+        raise MirflowError(
+            f"metadata.acoustid_key: AcoustID wants a key of your own (or the environment variable {ACOUSTID_KEY})"
+        )
 
 
 def export(config: dict) -> None:
@@ -125,6 +153,9 @@ def export(config: dict) -> None:
         if not scratch.is_dir():
             raise MirflowError(f"scratch: {scratch} is no directory")
         os.environ[artifacts.SCRATCH] = str(scratch.absolute())
+    chosen = config["metadata"]
+    os.environ[services.CONTACT] = chosen["contact"]
+    os.environ[services.KEY] = chosen["acoustid_key"] or os.environ.get(ACOUSTID_KEY, "")
 
 
 def path(text: str) -> Path:

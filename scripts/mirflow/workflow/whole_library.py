@@ -1,0 +1,126 @@
+"""What concerns all tracks of a library at once: which are the same recording, and which are kept from training.
+
+Both change when other tracks are added. So they are no fragments that the rule `info` merges: a new track would merge
+all others again. Instead they are written into those .INFO files that have other values, after all merges.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from filelock import FileLock
+
+from mirflow import info
+from mirflow.core import artifacts, layout
+from mirflow.core.errors import MirflowError
+from mirflow.core.feature import PROVENANCE
+from mirflow.metadata import duplicates, fingerprint, split, tags
+from mirflow.workflow import progress
+
+NAME = "duplicates"
+
+
+def update(results: str, rule: split.Rule, changed: Callable[[str], None] = lambda track: None) -> None:
+    """Find the duplicates of a library, split it, and write both into the .INFO files and the table of duplicates.
+
+    Parameters
+    ----------
+    changed : is called for each track whose .INFO was written and whose crops were up to date before
+
+    Raises
+    ------
+    MirflowError : an .INFO cannot be read or written; all others are up to date then. Or the results cannot be
+    """
+    folder = Path(layout.own(results, NAME))
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):
+        tracks = {track: layout.track_files(results, track) for track in known_tracks(results)}
+        printed, said = {}, {}
+        for track, files in tracks.items():
+            content = _fragment(files.metadata(fingerprint.NAME))
+            if content.get(fingerprint.FINGERPRINT):
+                printed[track] = content[fingerprint.FINGERPRINT]
+            said[track] = _fragment(files.metadata(tags.NAME))
+        found = duplicates.relate(printed, duplicates.Known.load(folder / "fingerprints.npz"))
+        state = _State.load(folder / "tracks.json", rule)
+        groups = duplicates.groups(found, state.groups)
+        members = {
+            track: split.Track(
+                tuple(one.get(tags.ARTISTS, ())),
+                tuple(one.get(tags.ALBUM_ARTISTS, ())),
+                one.get(f"{tags.KEY}album", ""),
+                groups.get(track),
+            )
+            for track, one in said.items()
+        }
+        splits = split.assign(members, rule, state.splits)
+        problems = []
+        for track, files in tracks.items():
+            had_crops = is_newer(layout.crops_stamp(results, track), files.info)
+            try:
+                if _write(files.info, groups.get(track), splits[track], rule) and had_crops:
+                    changed(track)
+            except (MirflowError, OSError) as error:
+                problems.append(str(error))
+        found.save(folder / "fingerprints.npz")
+        _State(state.groups | {track: groups.get(track) for track in tracks}, state.splits | splits).save(
+            folder / "tracks.json", rule
+        )
+        if problems:
+            raise MirflowError("\n".join(problems))
+        rows = duplicates.rows(found, groups)
+        progress.write_table(Path(layout.duplicates_table(results)), duplicates.HEADER, rows)
+
+
+def known_tracks(results: str) -> list[str]:
+    """Return the ids of the library's tracks whose .INFO was merged; the library is what the last run wrote down.
+
+    Raises
+    ------
+    MirflowError : there was no run
+    """
+    return [track for track in progress.read_library(results).tracks if progress.is_merged(results, track)]
+
+
+def _fragment(path: str) -> dict:
+    """Read a fragment; one that is missing (skipped) or damaged holds nothing."""
+    try:
+        return artifacts.read_json(path)
+    except (OSError, MirflowError):
+        return {}
+
+
+def _write(path: str, group: str | None, drawn: str, rule: split.Rule) -> bool:
+    """Write the keys of a track into its .INFO; return whether it had others."""
+    origin = {"feature": NAME, "version": duplicates.VERSION, "split_version": split.VERSION, "split": asdict(rule)}
+    return info.add(path, {"duplicate_group": group, "split": drawn, PROVENANCE: artifacts.to_json_values(origin)})
+
+
+def is_newer(one: str, two: str) -> bool:
+    """Whether a file exists and is not older than another one."""
+    try:
+        return os.stat(one).st_mtime_ns >= os.stat(two).st_mtime_ns
+    except OSError:
+        return False
+
+
+class _State:
+    """What groups and splits the tracks have, also those that are gone: a track that comes back is where it was."""
+
+    def __init__(self, groups: dict[str, str | None], splits: dict[str, str]) -> None:
+        self.groups, self.splits = groups, splits
+
+    @classmethod
+    def load(cls, path: Path, rule: split.Rule) -> "_State":
+        """Read what `save` wrote; by another rule all tracks are drawn anew."""
+        content = _fragment(str(path))
+        tracks = content.get("tracks", {})
+        same = content.get("split") == artifacts.to_json_values(asdict(rule) | {"version": split.VERSION})
+        groups = {track: known[0] for track, known in tracks.items()}
+        return cls(groups, {track: known[1] for track, known in tracks.items()} if same else {})
+
+    def save(self, path: Path, rule: split.Rule) -> None:
+        """Write a JSON file."""
+        tracks = {track: [self.groups.get(track), drawn] for track, drawn in sorted(self.splits.items())}
+        artifacts.write_json(path, {"split": asdict(rule) | {"version": split.VERSION}, "tracks": tracks})
