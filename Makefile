@@ -70,6 +70,23 @@ tables: $(INSTALLED)
 test: $(VENV)/dev.done
 	@$(BIN)/python -m pytest
 
+# Trainers want other versions of packages than mirflow, so they have an environment of their own.
+TRAINERS := .venv-exports
+TREES    := $(TRAINERS)/trees
+
+test-exports: $(VENV)/dev.done $(TRAINERS)/done
+	@rm -rf $(TREES) && $(BIN)/python tests/consumers/trees.py $(TREES)
+	@EXPORTS=$(CURDIR)/$(TREES) $(TRAINERS)/bin/python -m pytest -W ignore tests/consumers/check_*.py
+
+$(TRAINERS)/done: envs/trainers.txt envs/trainers.no-deps.txt
+	@echo "mirflow: installing the code of trainers into $(TRAINERS) (once)"
+	@test -x $(TRAINERS)/bin/python || $(PYTHON) -m venv $(TRAINERS)
+	@$(TRAINERS)/bin/pip install --quiet --disable-pip-version-check $(TORCH) --no-deps $$(grep '^torch==' envs/trainers.txt)
+	@$(TRAINERS)/bin/pip install --quiet --disable-pip-version-check -r envs/trainers.txt
+	@$(TRAINERS)/bin/pip install --quiet --disable-pip-version-check --no-deps -r envs/trainers.no-deps.txt
+	@rm -f $(TRAINERS)/lib/python3*/site-packages/torchaudio/lib/*.so
+	@touch $@
+
 versions: $(VENV)/dev.done
 	@cd tests && ../$(BIN)/python known_values.py
 

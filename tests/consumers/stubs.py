@@ -6,22 +6,21 @@ import sys
 import types
 
 
-class _Anything(type):
-    """A class that has every attribute: another such class."""
-
-    def __getattr__(cls, name):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return _Anything(name, (), {})
-
-
 class _Module(types.ModuleType):
+    """A module that has every attribute: a class where the name begins with a capital letter, else such a module.
+
+    It can also be called, as a decorator.
+    """
+
     __path__ = ()
 
     def __getattr__(self, name):
         if name.startswith("__"):
             raise AttributeError(name)
-        return _Anything(name, (), {})
+        return type(name, (), {}) if name[0].isupper() else _Module(name)
+
+    def __call__(self, *arguments, **more):
+        return arguments[0] if arguments and callable(arguments[0]) else self
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):

@@ -18,6 +18,8 @@ sys.path.insert(0, str(HERE.parent))
 
 from conftest import RATE, REPOSITORY, SHARED, loop, write  # noqa: E402
 
+# What is exported → settings. The loaders are given sounds of 65536 samples.
+KINDS = {"tracks": (), "crops": ("--", "--config", "crops={mode: exact, length: 65536}")}
 VALIDATION, TEST = ("odd/v1.2 mix. final", "odd/mono"), ("odd/validation test",)
 
 
@@ -65,10 +67,12 @@ def main(folder: Path) -> None:
     places = ["--library", str(folder / "music"), "--results", str(folder / "results")]
     run(*places)
     split(folder / "results")
-    for name in targets.names():
-        run(*places, "--export", name, "--out", str(folder / "tracks" / name))
-        if not (folder / "tracks" / name / "export.json").exists():
-            raise SystemExit(f"no export {name}")
+    for kind, settings in KINDS.items():
+        for name in targets.names():
+            place = folder / kind / name
+            run(*places, "--export", name, "--out", str(place), *settings)
+            if not (place / "export.json").exists():
+                raise SystemExit(f"no export {name} of {kind}")
 
 
 if __name__ == "__main__":

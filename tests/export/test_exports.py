@@ -168,6 +168,23 @@ def test_a_downmix_beyond_full_scale_is_attenuated_and_never_clipped(tmp_path):
     assert np.corrcoef(out[:, 0], samples[:, 0])[0, 1] > 0.999999
 
 
+def test_surround_sound_is_mixed_down_by_its_stated_layout(tmp_path):
+    samples = np.zeros((RATE, 4))
+    samples[:, 3] = 0.5
+    source = of(tmp_path, samples, subtype="PCM_16")
+    levels = []
+    for stated in ("FL FR FC LFE", "FL FR FC BC", ""):  # the last channel: left out; on both sides; on the right
+        info = {"_provenance": {"source": {"layout": stated}}}
+        made = Item("t", None, source.sound, RATE, 4, RATE, RATE, 0.0, 1.0, "train", info, info)
+        convert.put(made, tmp_path / "out.flac", Form(RATE))
+        levels.append(soundfile.read(tmp_path / "out.flac")[0].max(axis=0))
+    assert levels == [
+        pytest.approx([0, 0]),
+        pytest.approx([0.25, 0.25], abs=1e-4),
+        pytest.approx([0, 0.3536], abs=1e-4),
+    ]
+
+
 # --- Crops ------------------------------------------------------------------------------------------------------------
 
 

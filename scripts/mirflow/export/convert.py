@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import log10
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mirflow.core import audio
 from mirflow.dsp.separation.channels import fold_down
 from mirflow.export.items import Item
+
+if TYPE_CHECKING:
+    import soundfile
 
 VERSION = 1  # raise it when other samples come out
 BLOCK = 1 << 17  # frames
@@ -92,7 +96,7 @@ def _write(item: Item, target: Path, form: Form, gain: float) -> float:
         subtype = "PCM_16" if same and source.subtype in ("PCM_16", "PCM_S8") else "PCM_24"
         peak, left = 0.0, form.frames(item)
         with audio.open_for_writing(target, form.rate, CHANNELS, format="FLAC", subtype=subtype) as file:
-            for block in _resampled(_stereo(source), item.rate, form.rate):
+            for block in _resampled(_stereo(source, item.layout), item.rate, form.rate):
                 block = block[:left]
                 peak = max(peak, float(np.abs(block).max(initial=0)))
                 # As integers, since libsndfile would scale floats by another factor than it does when it reads them.
@@ -105,10 +109,10 @@ def _write(item: Item, target: Path, form: Form, gain: float) -> float:
     return peak
 
 
-def _stereo(source) -> Iterator[np.ndarray]:
+def _stereo(source: "soundfile.SoundFile", layout: tuple[str, ...]) -> Iterator[np.ndarray]:
     """Yield the samples of an open file as float32 [n, 2]."""
     for block in source.blocks(blocksize=BLOCK, dtype="float32", always_2d=True):
-        folded = fold_down(block.T)
+        folded = fold_down(block.T, layout)
         yield np.ascontiguousarray(np.repeat(folded, CHANNELS, axis=0).T if len(folded) == 1 else folded.T)
 
 

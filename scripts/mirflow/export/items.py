@@ -11,6 +11,7 @@ from typing import Any
 
 from mirflow.core import artifacts
 from mirflow.core.errors import MirflowError
+from mirflow.core.feature import PROVENANCE
 from mirflow.core.layout import STEMS, TrackFiles, track_files
 from mirflow.export.settings import MIX, Settings
 
@@ -77,6 +78,13 @@ class Item:
     def seconds(self) -> float:
         """The duration of its file."""
         return self.frames / self.rate
+
+    @property
+    def layout(self) -> tuple[str, ...]:
+        """The positions of its channels, empty where the source does not state them."""
+        source = (self.track_info.get(PROVENANCE) or {}).get("source") or {}
+        stated = tuple((source.get("layout") or "").split())
+        return stated if len(stated) == self.channels else ()
 
     def known(self, key: str) -> Any:
         """Return what is known under a key, of the item or else of its track: for texts and labels, not for numbers."""
@@ -168,7 +176,7 @@ def _of_track(results: str, track: str, settings: Settings) -> Iterator[Item | E
 
 def _stem(files: TrackFiles, info: Mapping[str, Any], stem: str) -> Path:
     """Return the file of a stem, in the format that it was written in."""
-    written = (info.get("_provenance") or {}).get("stems") or {}
+    written = (info.get(PROVENANCE) or {}).get("stems") or {}
     return Path(f"{files.folder}/{stem}.{written.get('format', 'mp3')}")
 
 
