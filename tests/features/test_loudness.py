@@ -170,3 +170,13 @@ def test_channels_count_by_their_position_and_lfe_not_at_all(names, weights):
         found = measure(Audio(samples, RATE, layout))["lufs"]
         expected = None if weight == 0 else pytest.approx(-26.01 + 10 * np.log10(weight), abs=0.05)
         assert found == expected
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 32000])
+def test_low_sampling_rates_read_the_same(rate):
+    for hertz in (100, 1000, 0.4 * rate):
+        tone = [0.1 * np.sin(2 * np.pi * hertz * np.arange(5 * r) / r)[None].astype(np.float32) for r in (rate, 192000)]
+        low, high = (
+            loudness.integrated_loudness(loudness.step_powers(t, r)) for t, r in zip(tone, (rate, 192000), strict=True)
+        )
+        assert low == pytest.approx(high, abs=0.03)

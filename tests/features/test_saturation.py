@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+import soxr
 
+from audio_files import encoded
 from mirflow import features
+from mirflow.core import audio
 from mirflow.core.audio import Audio
+from mirflow.library import full_mix
 
 RATE = 44100
 
@@ -26,35 +30,79 @@ def test_one_clipped_channel_of_two_is_sufficient():
     assert measure(-loud) == (ratio, count)
 
 
-def test_a_flat_top_has_at_least_three_samples_and_a_peak_near_full_scale():
-    for length, level, expected in ((2, 1.0, (0, 0)), (3, 1.0, (3 / (2 * RATE), 1)), (3, 0.88, (0, 0))):
-        samples = quiet()
-        samples[1000 : 1000 + length] = level
-        assert measure(samples) == pytest.approx(expected, rel=1e-9), (length, level)
+def test_clipping_is_found_at_any_level_and_below_a_stray_peak():
+    clipped = np.clip(2 * np.sin(2 * np.pi * 441 * np.arange(RATE) / RATE), -0.92, 0.92)
+    for gain in (1, 0.1, 3):
+        ratio, count = measure(gain * clipped)
+        assert ratio == pytest.approx(1, abs=0.01) and count == 1
+    clipped[1000] = 1.0
+    assert measure(clipped)[0] == pytest.approx(1, abs=0.01)
+    one_sided = np.maximum(2 * np.sin(2 * np.pi * 441 * np.arange(RATE) / RATE), -0.7)
+    assert measure(one_sided)[0] == pytest.approx(1, abs=0.01)
 
 
-def test_clipping_below_full_scale_is_found():
-    samples = np.clip(2 * np.sin(2 * np.pi * 441 * np.arange(RATE) / RATE), -0.92, 0.92)
-    ratio, count = measure(samples)
-    assert ratio == pytest.approx(1, abs=0.01) and count == 1
+def test_passages_have_the_times_at_which_the_sound_is_clipped():
+    time = np.arange(3 * RATE) / RATE
+    level = np.where((time > 0.5) & (time < 0.8) | (time > 2) & (time < 2.1), 3, 0.3)
+    left = np.clip(level * np.sin(2 * np.pi * 441 * time), -1, 1)
+    ratio, count = measure(left)
+    assert ratio == pytest.approx(0.4 / 3, abs=0.005) and count == 2
+    right = np.clip(np.where((time > 0.7) & (time < 1), 3, 0.3) * np.sin(2 * np.pi * 300 * time), -1, 1)
+    ratio, count = measure([left, right])
+    assert ratio == pytest.approx(0.6 / 3, abs=0.005) and count == 2
 
 
-def test_hot_passages_last_10_ms_and_are_merged_over_gaps_of_20_ms():
-    spikes = np.zeros(2 * RATE)
-    spikes[20 * 256 + 100] = 0.97  # one frame of 5.8 ms is too short
-    assert measure(spikes) == (0, 0)
-    spikes[22 * 256 + 100] = 0.96  # after a gap of one frame: one passage of three frames
-    assert measure(spikes) == pytest.approx((3 * 256 / (2 * RATE), 1))
-    spikes[40 * 256 + 100] = spikes[41 * 256 + 100] = 0.96  # 18 frames (104 ms) later: a second passage
-    assert measure(spikes) == pytest.approx((5 * 256 / (2 * RATE), 2))
+TIME = np.arange(4 * RATE) / RATE
+UNCLIPPED = {
+    **{f"sine of {hertz} Hz": np.sin(2 * np.pi * hertz * TIME) for hertz in (20, 50, 120, 997, 5000, 11025, 15000)},
+    "triangle": 2 / np.pi * np.arcsin(np.sin(2 * np.pi * 100 * TIME)),
+    "sawtooth": 2 * (100 * TIME % 1) - 1,
+    "two sines": (np.sin(2 * np.pi * 200 * TIME) + np.sin(2 * np.pi * 303 * TIME)) / 2,
+    "kicks": np.sin(2 * np.pi * 50 * (TIME % 0.5)) * np.exp(-(TIME % 0.5) / 0.09),
+    "noise": np.random.default_rng(0).uniform(-1, 1, len(TIME)),
+    "sweep": np.sin(2 * np.pi * (20 * TIME + 50 * TIME**2)),
+}
 
 
-def test_overlapping_passages_of_two_channels_are_merged():
-    left, right = quiet(), quiet()
-    left[1000:1100] = 0.94  # below the level of hot frames
-    right[1050:1200] = -0.94  # overlaps
-    right[50000:50010] = 0.94
-    assert measure([left, right]) == pytest.approx(((200 + 10) / (2 * RATE), 2))
+@pytest.mark.parametrize("name", UNCLIPPED)
+@pytest.mark.parametrize("level", [0.93, 1])
+def test_tones_that_are_not_clipped_are_none_whatever_their_peak(name, level):
+    assert measure(level * UNCLIPPED[name])[0] < 1e-3
+
+
+def music(seconds=6):
+    """Notes with several partials and decays, and noise: float64 [n], peak 1."""
+    time, random = np.arange(seconds * RATE) / RATE, np.random.default_rng(3)
+    sound = 0.05 * random.standard_normal(len(time)) * np.exp(-(time % 0.5) / 0.05)
+    for hertz in (55, 220, 277.2, 329.6):
+        beat = random.choice((0.25, 0.5))
+        for partial in range(1, 7):
+            tone = np.sin(2 * np.pi * hertz * partial * time + random.uniform(0, 6))
+            sound += tone * np.exp(-(time % beat) / 0.3) / partial
+    return sound / np.abs(sound).max()
+
+
+@pytest.mark.parametrize(("codec", "bits"), [("libmp3lame", 320_000), ("aac", 256_000)])
+def test_lossy_coding_hides_no_clipping_and_invents_none(tmp_path, codec, bits):
+    for gain, least in ((1, 0), (4, 0.3)):
+        sound = 0.9 * np.clip(gain * music(), -1, 1)
+        expected = measure(sound)[0]
+        kind = {"libmp3lame": "mp3", "aac": "mp4"}[codec]
+        source = tmp_path / f"a.{kind}"
+        source.write_bytes(encoded(np.stack([sound, sound], 1) / 2, codec, kind, RATE, bits))
+        full_mix.make(source, tmp_path / "a.flac")
+        copy = audio.read(tmp_path / "a.flac").samples
+        assert (expected >= least and gain > 1) or expected == 0
+        assert measure(copy)[0] == pytest.approx(expected, abs=0.1 if least else 1e-3)
+
+
+def test_a_limiter_leaves_round_tops():
+    sound = 4 * music()
+    window = RATE // 100
+    loudest = np.lib.stride_tricks.sliding_window_view(np.pad(np.abs(sound), window), 2 * window + 1).max(axis=1)
+    gain = 1 / np.maximum(loudest, 1)
+    gain = np.convolve(np.pad(gain, window, mode="edge"), np.ones(2 * window + 1) / (2 * window + 1), "valid")
+    assert measure(sound * gain)[0] < 0.05
 
 
 def test_unclipped_audio_and_silence_have_no_saturation():
@@ -68,3 +116,5 @@ def test_the_sampling_rate_does_not_matter():
         loud[rate:] *= 0.1
         ratio, count = measure(loud, rate)
         assert ratio == pytest.approx(0.5, abs=0.01) and count == 1
+    sound = np.clip(4 * music(), -1, 1)
+    assert measure(soxr.resample(sound, RATE, 96000), 96000)[0] == pytest.approx(measure(sound)[0], abs=0.05)

@@ -34,7 +34,7 @@ def _fields(suffix: str, source: str, quietest: float) -> tuple[Field, Field]:
 
 FEATURE = Feature(
     name="loudness",
-    version=2,
+    version=3,
     inputs=("full_mix", *STEMS),
     fields=(
         *_fields("", "the full mix", -40),
