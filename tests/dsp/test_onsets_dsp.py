@@ -58,6 +58,28 @@ def test_notes_over_a_sustained_chord_are_found():
     np.testing.assert_allclose(times[1:], entries, atol=0.02)
 
 
+@pytest.mark.parametrize("hertz", [220, 440, 880])
+@pytest.mark.parametrize("gain", [0.05, 0.7])
+def test_repeated_sines_with_soft_ends_are_found(hertz, gain):
+    time = np.arange(RATE // 2) / RATE
+    note = gain * np.sin(2 * np.pi * hertz * time) * np.minimum(1, np.minimum(time, time[::-1]) / 0.02)
+    samples = np.concatenate([np.zeros(RATE // 2), *[note] * 20, np.zeros(RATE // 2)]).astype(np.float32)
+    np.testing.assert_allclose(detect(samples, RATE).times, 0.5 + 0.5 * np.arange(20), atol=0.03)
+
+
+@pytest.mark.parametrize("attack", [0.05, 0.1])
+def test_chords_with_soft_attacks_are_found(attack):
+    time = np.arange(round(3.2 * RATE)) / RATE
+    envelope = np.minimum(1, time / attack) * np.minimum(1, time[::-1])
+    samples, entries = np.zeros(26 * RATE), 1 + 3 * np.arange(7)
+    for entry, shift in zip(entries, [0, 2, 4, 6, 0, 2, 4], strict=True):
+        for note in (48, 55, 64):
+            hertz = 440 * 2 ** ((note + shift - 69) / 12)
+            tones = sum(np.sin(2 * np.pi * hertz * k * time) / k for k in range(1, 7))
+            samples[entry * RATE : entry * RATE + len(time)] += 0.1 * envelope * tones
+    np.testing.assert_allclose(detect(samples.astype(np.float32), RATE).times, entries, atol=0.06)
+
+
 @pytest.mark.parametrize(
     ("sound", "largest_count"),
     [
@@ -69,10 +91,27 @@ def test_notes_over_a_sustained_chord_are_found():
         (tone(10, 440), 1),  # at the start
         (tone(10.01, 440)[: -RATE // 300], 1),  # the end within a period is no onset
         (tone(10, 440) + tone(10, 443), 1),  # beating is no onset
+        (tone(10, 440) + tone(10, 441), 1),
+        (tone(10, 440) * np.linspace(0, 1, 10 * RATE), 1),  # a fade-in
+        (tone(10, 440) * (1 + 0.2 * np.sin(2 * np.pi * 5 * np.arange(10 * RATE) / RATE)), 1),  # tremolo
         (noise(20, 0.1), 5),
         (np.cumsum(noise(20, 0.001)), 8),  # Brownian noise
     ],
-    ids=["silence", "dc", "dither", "empty", "sample", "tone", "cut", "beating", "white", "brown"],
+    ids=[
+        "silence",
+        "dc",
+        "dither",
+        "empty",
+        "sample",
+        "tone",
+        "cut",
+        "beating",
+        "slow beating",
+        "fade",
+        "tremolo",
+        "white",
+        "brown",
+    ],
 )
 def test_stationary_sounds_have_hardly_any_onsets(sound, largest_count):
     assert len(detect(sound.astype(np.float32), RATE).times) <= largest_count
