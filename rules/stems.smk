@@ -1,5 +1,6 @@
 # Needs:  full_mix.flac; with stems.backend: demucs or roformer the files of a model
-# Makes:  the four stems with the mix's sampling rate, channels and length, in one job, and stems.json, which says how
+# Makes:  the four stems with the mix's sampling rate, channels and length, in one job, and stems.json, which says how;
+#         on request full_mix_instrumental, the mix without its vocals
 
 from mirflow.stems import trained
 
@@ -58,3 +59,27 @@ rule stems:
         "mirflow {params.worker} stems {input.full_mix:q} -o {output.drums:q} {output.bass:q} {output.other:q}"
         " {output.vocals:q} --record {output.record:q} --format {params.format} --bitrate {params.bitrate}"
         " --backend {params.backend} {params.trained} --model {input.model:q} 2> {log:q}"
+
+
+rule full_mix_instrumental:
+    "Write the mix without its vocals (only when asked for)."
+    input:
+        stems=[TRACK.stem(stem) for stem in ("drums", "bass", "other")],
+        record=TRACK.stems_record,
+    output:
+        TRACK.instrumental,
+    log:
+        "<logs>/{parent}{name}/full_mix_instrumental.log",
+    benchmark:
+        "<benchmarks>/{parent}{name}/full_mix_instrumental.jsonl"
+    conda:
+        "../envs/base.yaml"
+    resources:
+        mem_mb=2500,
+    params:
+        format=STEMS["format"],
+        bitrate=STEMS["bitrate"],
+        made_by=identity.made_by("full_mix_instrumental", format=STEMS["format"], bitrate=STEMS["bitrate"]),
+    shell:
+        "mirflow full_mix_instrumental {input.stems:q} --record {input.record:q} --format {params.format}"
+        " --bitrate {params.bitrate} -o {output:q} 2> {log:q}"

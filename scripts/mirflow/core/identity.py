@@ -37,6 +37,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "stems_demucs": ("stems.demucs",),
     "stems_roformer": ("stems.roformer",),
     "stem_files": ("stems.files",),
+    "full_mix_instrumental": ("stems.instrumental",),
     "beat_activations_dsp": ("rhythm.dsp",),
     "beat_activations_beat_this": ("rhythm.beat_this",),
     "beats_grid": ("rhythm.decoders",),

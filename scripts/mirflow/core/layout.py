@@ -31,7 +31,7 @@ MOST_NAME_IN_CROP = 255 - len("_99999.vocals.flac")  # bytes
 
 # What a track's folder may hold: where `a` is a track, no track `a/<such a path>` can have a folder.
 _ARTIFACT = re.compile(
-    rf"full_mix\.flac|({'|'.join(STEMS)})\.\w+|.*\.({'|'.join((*GRIDS.values(), 'INFO'))})"
+    rf"full_mix\.flac|({'|'.join((*STEMS, 'full_mix_instrumental'))})\.\w+|.*\.({'|'.join((*GRIDS.values(), 'INFO'))})"
     r"|\w+\.(json|jsonl|log|wav|png|npz|txt)|done|(drums|drums\.quantised|bass)\.mid"
     rf"|crops/.*\.({'|'.join((*GRIDS.values(), 'INFO'))}|flac|json|png)"
     r"|features/[\w.-]+\.json|labels/[\w.-]+\.npz|texts/\w+\.(txt|json)|(rhythm|transcribe)/\w+\.(npz|json|wav|png)"
@@ -89,6 +89,11 @@ class TrackFiles:
     def stems(self) -> dict[str, str]:
         """All stems, by name."""
         return {stem: self.stem(stem) for stem in STEMS}
+
+    @property
+    def instrumental(self) -> str:
+        """The mix without its vocals."""
+        return f"{self.folder}/full_mix_instrumental.{self.stem_format}"
 
     @property
     def stems_record(self) -> str:

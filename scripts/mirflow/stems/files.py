@@ -75,7 +75,7 @@ def write(
     with ExitStack() as renamed_together:
         temporary = {name: renamed_together.enter_context(artifacts.atomic_write(path)) for name, path in paths.items()}
         for name, path in temporary.items():
-            _encode(path, stems[name], rate, np.float32(gain), format, bitrate, label=paths[name])
+            encode(path, stems[name], rate, np.float32(gain), format, bitrate, label=paths[name])
     return {
         "format": format,
         "bitrate": bitrate if format in ("mp3", "ogg") else None,
@@ -94,7 +94,7 @@ def _at_rate(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
     return np.pad(resampled, ((0, 0), (0, length - resampled.shape[1])))
 
 
-def _encode(
+def encode(
     path: Path, samples: np.ndarray, rate: int, gain: np.float32, format: str, bitrate: int, label: Path
 ) -> None:
     """Write one file of float32 [channel, n] times `gain`."""
