@@ -6,9 +6,11 @@ from mirflow.stems import trained
 
 STEMS = config["stems"]
 SEPARATOR = ""  # name of the trained model in config/models.yaml
+EXTRA = []  # further stems
 if STEMS["backend"] != "dsp":
     try:
         SEPARATOR = trained.entry(STEMS["backend"], STEMS["model"])
+        EXTRA = trained.extra_stems(SEPARATOR) if STEMS["extra"] == "keep" else []
     except MirflowError as error:
         raise WorkflowError(str(error))
     ABOUT_SEPARATOR = {
@@ -19,6 +21,10 @@ if STEMS["backend"] != "dsp":
     }
 
 
+def further(paths):
+    return " ".join(f"--extra {stem} {shlex.quote(path)}" for stem, path in zip(EXTRA, paths))
+
+
 rule stems:
     "Separate a track into drums, bass, other and vocals."
     input:
@@ -26,6 +32,7 @@ rule stems:
         model=catalogue.path(SEPARATOR) if SEPARATOR else [],
     output:
         **TRACK.stems,
+        extra=[TRACK.stem(stem) for stem in EXTRA],
         record=TRACK.stems_record,
     log:
         "<logs>/{parent}{name}/stems.log",
@@ -46,6 +53,7 @@ rule stems:
         worker="--model" if SEPARATOR else "",
         backend=STEMS["backend"],
         trained=f"--entry {SEPARATOR} --device {STEMS['device']} {ABOUT_SEPARATOR['running']}" if SEPARATOR else "",
+        extra=(lambda wildcards, output: further(output.extra)) if EXTRA else "",
         format=STEMS["format"],
         bitrate=STEMS["bitrate"],
         made_by=identity.made_by(
@@ -54,10 +62,11 @@ rule stems:
             format=STEMS["format"],
             bitrate=STEMS["bitrate"],
             **(ABOUT_SEPARATOR if SEPARATOR else {}),
+            **({"extra": " ".join(EXTRA)} if EXTRA else {}),
         ),
     shell:
         "mirflow {params.worker} stems {input.full_mix:q} -o {output.drums:q} {output.bass:q} {output.other:q}"
-        " {output.vocals:q} --record {output.record:q} --format {params.format} --bitrate {params.bitrate}"
+        " {output.vocals:q} {params.extra} --record {output.record:q} --format {params.format} --bitrate {params.bitrate}"
         " --backend {params.backend} {params.trained} --model {input.model:q} 2> {log:q}"
 
 

@@ -12,6 +12,7 @@ PROJECT = Path(__file__).resolve().parents[3]  # the directory of the Snakefile
 CONFIG = PROJECT / "config"
 
 STEMS = ("drums", "bass", "other", "vocals")
+EXTRA_STEMS = ("guitar", "piano")  # what some trained separators tell apart as well; on request
 STEM_FORMATS = ("mp3", "flac", "wav", "ogg")
 GRIDS = {"beats": "BEATS_GRID", "downbeats": "DOWNBEATS", "onsets": "ONSETS"}  # name → suffix of its file
 EMBEDDING = "labels/"  # an input of a feature that begins so is the output of that network
@@ -31,7 +32,8 @@ MOST_NAME_IN_CROP = 255 - len("_99999.vocals.flac")  # bytes
 
 # What a track's folder may hold: where `a` is a track, no track `a/<such a path>` can have a folder.
 _ARTIFACT = re.compile(
-    rf"full_mix\.flac|({'|'.join((*STEMS, 'full_mix_instrumental'))})\.\w+|.*\.({'|'.join((*GRIDS.values(), 'INFO'))})"
+    rf"full_mix\.flac|({'|'.join((*STEMS, *EXTRA_STEMS, 'full_mix_instrumental'))})\.\w+"
+    rf"|.*\.({'|'.join((*GRIDS.values(), 'INFO'))})"
     r"|\w+\.(json|jsonl|log|wav|png|npz|txt)|done|(drums|drums\.quantised|bass)\.mid"
     rf"|crops/.*\.({'|'.join((*GRIDS.values(), 'INFO'))}|flac|json|png)"
     r"|features/[\w.-]+\.json|labels/[\w.-]+\.npz|texts/\w+\.(txt|json)|(rhythm|transcribe)/\w+\.(npz|json|wav|png)"
@@ -82,7 +84,7 @@ class TrackFiles:
         return f"{self.folder}/source.json"
 
     def stem(self, stem: str) -> str:
-        """One of `STEMS`."""
+        """One of `STEMS` or `EXTRA_STEMS`."""
         return f"{self.folder}/{stem}.{self.stem_format}"
 
     @property

@@ -77,6 +77,20 @@ def entry(backend: str, model: str = "") -> str:
     return model
 
 
+def extra_stems(entry: str) -> list[str]:
+    """Return what a separator tells apart beyond the four stems.
+
+    Raises
+    ------
+    MirflowError : nothing
+    """
+    found = catalogue.entry(entry).get("extra_stems", [])
+    if not found:
+        able = [name for name, about in catalogue.entries().items() if about.get("extra_stems")]
+        raise MirflowError(f"stems.extra: {entry} separates four stems only; more do {', '.join(able)}")
+    return found
+
+
 def load(files: Sequence[Path], device: str, *, backend: str, segment: float, entry: str = "") -> Separator:
     """Load a separator from its files; `device` is "auto" or "cpu".
 
@@ -104,18 +118,18 @@ def _backend(about: dict) -> str | None:
     return about.get("separator", {}).get("backend")
 
 
-def fold(sources: Sequence[str]) -> np.ndarray:
-    """Return which sources add up to which stem: float32 [stem, source] of 0 and 1.
+def fold(sources: Sequence[str], extra: Sequence[str] = ()) -> np.ndarray:
+    """Return which sources add up to which stem: float32 [stem, source] of 0 and 1, the stems of `extra` at the end.
 
     Sources beside the four stems (guitar, piano ...) belong to `other`. Its row is zero where no source is called so:
     `separate` then takes the rest of the mix.
 
     Raises
     ------
-    MirflowError : drums, bass or vocals are missing
+    MirflowError : drums, bass or vocals are missing, or a stem of `extra`
     """
     names = [source.lower() for source in sources]
-    missing = [stem for stem in ("drums", "bass", "vocals") if stem not in names]
+    missing = [stem for stem in ("drums", "bass", "vocals", *extra) if stem not in names]
     if missing:
         raise MirflowError(
             f"it separates {', '.join(names)}, but {' and '.join(missing)} are needed too: take a model of four stems"
@@ -123,7 +137,8 @@ def fold(sources: Sequence[str]) -> np.ndarray:
     rows = {stem: [float(name == stem) for name in names] for stem in STEMS}
     # Without a source of that name, the remaining sources may be only a part of the rest.
     rows["other"] = [float("other" in names and name not in ("drums", "bass", "vocals")) for name in names]
-    return np.array([rows[stem] for stem in STEMS], np.float32)
+    rows |= {stem: [float(name == stem) for name in names] for stem in extra}
+    return np.array([rows[stem] for stem in (*STEMS, *extra)], np.float32)
 
 
 def separate(
@@ -132,6 +147,7 @@ def separate(
     shifts: int = DEFAULTS["shifts"],
     overlap: float = DEFAULTS["overlap"],
     precision: str = DEFAULTS["precision"],
+    extra: Sequence[str] = (),
 ) -> dict[str, np.ndarray]:
     """Split a mix with a trained network.
 
@@ -140,10 +156,12 @@ def separate(
     shifts : runs over the track that are averaged, each with its segments at other places; 0: one run from the start
     overlap : of neighbouring segments, which are cross-faded, as a share of a segment
     precision : one of `PRECISIONS`, of the network's matrix products; spectra and sums are always float32
+    extra : further sources that are wanted as stems of their own; they stay a part of `other`, so that the four stems
+        add up to the mix
 
     Returns
     -------
-    drums, bass, other, vocals : float32 [channel, n] like the mix, at its level
+    drums, bass, other, vocals, and those of `extra` : float32 [channel, n] like the mix, at its level
 
     Raises
     ------
@@ -165,24 +183,31 @@ def separate(
     for first, second in groups:
         members = [first] if second is None else [first, second]
         part = samples if len(members) == len(samples) else samples[members]
-        for name, stem in _separate(part, full_mix.rate, separator, shifts, overlap, precision):
+        for name, stem in _separate(part, full_mix.rate, separator, shifts, overlap, precision, tuple(extra)):
             if stem.shape == samples.shape:
                 stems[name] = stem
             else:
                 stems.setdefault(name, np.empty_like(samples))[members] = stem
-    return {name: stems[name] for name in STEMS}
+    return {name: stems[name] for name in (*STEMS, *extra)}
 
 
 def _separate(
-    samples: np.ndarray, rate: int, separator: Separator, shifts: int, overlap: float, precision: str
+    samples: np.ndarray,
+    rate: int,
+    separator: Separator,
+    shifts: int,
+    overlap: float,
+    precision: str,
+    extra: tuple[str, ...] = (),
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Separate one or two channels; yield each stem, float32 [channel, n] at `rate`, and free its memory after that."""
     import torch
 
     mix = resample(samples, rate, separator.rate)
     mean, scale = mean_and_deviation(mix)
-    found = {stem: np.zeros_like(mix) for stem in STEMS}
-    folding = fold(separator.sources)
+    names = (*STEMS, *extra)
+    found = {stem: np.zeros_like(mix) for stem in names}
+    folding = fold(separator.sources, extra)
     if scale > SILENT:
         computing = _computing_in(precision, separator.device)
         with _reproducible(separator.device):
@@ -201,14 +226,14 @@ def _separate(
                 if not np.isfinite(parts).all():
                     raise MirflowError("the network's output is not finite; take precision float32")
                 begin = max(start, 0)
-                for stem, part in zip(STEMS, parts, strict=True):
+                for stem, part in zip(names, parts, strict=True):
                     found[stem][:, begin : start + length] += (part * (weight * scale))[:, begin - start :]
     if folding[STEMS.index("other")].any() and scale > SILENT:
         found["other"] += mean
     else:
         found["other"] = mix - found["drums"] - found["bass"] - found["vocals"]
     del mix
-    for stem in STEMS:
+    for stem in names:
         yield stem, _fit(resample(found.pop(stem), separator.rate, rate), samples.shape[1])
 
 
