@@ -47,6 +47,11 @@ rule all:
     input:
         [layout.track_files(RESULTS, track).info for track in TRACKS],
         [layout.merge_stamp(RESULTS, track) for track in TRACKS],
+        [
+            layout.track_files(RESULTS, track, config["stems"]["format"]).instrumental
+            for track in TRACKS
+            if config["stems"]["instrumental"]
+        ],
         [layout.track_files(RESULTS, track).embedding(name) for track in TRACKS for name in KEPT_EMBEDDINGS],
         [layout.crops_stamp(RESULTS, track) for track in TRACKS if CROPPING],
         [path for track in TRACKS for path in transcriptions(track)],

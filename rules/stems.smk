@@ -1,14 +1,17 @@
 # Needs:  full_mix.flac; with stems.backend: demucs or roformer the files of a model
 # Needs:  with transcribe.drum_stems: the files of that model
-# Makes:  the four stems with the mix's sampling rate, channels and length, in one job, and stems.json, which says how
+# Makes:  the four stems with the mix's sampling rate, channels and length, in one job, and stems.json, which says how;
+#         on request full_mix_instrumental, the mix without its vocals
 
 from mirflow.stems import trained
 
 STEMS = config["stems"]
 SEPARATOR = ""  # name of the trained model in config/models.yaml
+EXTRA = []  # further stems
 if STEMS["backend"] != "dsp":
     try:
         SEPARATOR = trained.entry(STEMS["backend"], STEMS["model"])
+        EXTRA = trained.extra_stems(SEPARATOR) if STEMS["extra"] == "keep" else []
     except MirflowError as error:
         raise WorkflowError(str(error))
     ABOUT_SEPARATOR = {
@@ -19,6 +22,10 @@ if STEMS["backend"] != "dsp":
     }
 
 
+def further(paths):
+    return " ".join(f"--extra {stem} {shlex.quote(path)}" for stem, path in zip(EXTRA, paths))
+
+
 rule stems:
     "Separate a track into drums, bass, other and vocals."
     input:
@@ -26,6 +33,7 @@ rule stems:
         model=catalogue.path(SEPARATOR) if SEPARATOR else [],
     output:
         **TRACK.stems,
+        extra=[TRACK.stem(stem) for stem in EXTRA],
         record=TRACK.stems_record,
     log:
         "<logs>/{parent}{name}/stems.log",
@@ -46,6 +54,7 @@ rule stems:
         worker="--model" if SEPARATOR else "",
         backend=STEMS["backend"],
         trained=f"--entry {SEPARATOR} --device {STEMS['device']} {ABOUT_SEPARATOR['running']}" if SEPARATOR else "",
+        extra=(lambda wildcards, output: further(output.extra)) if EXTRA else "",
         format=STEMS["format"],
         bitrate=STEMS["bitrate"],
         made_by=identity.made_by(
@@ -54,11 +63,36 @@ rule stems:
             format=STEMS["format"],
             bitrate=STEMS["bitrate"],
             **(ABOUT_SEPARATOR if SEPARATOR else {}),
+            **({"extra": " ".join(EXTRA)} if EXTRA else {}),
         ),
     shell:
         "mirflow {params.worker} stems {input.full_mix:q} -o {output.drums:q} {output.bass:q} {output.other:q}"
-        " {output.vocals:q} --record {output.record:q} --format {params.format} --bitrate {params.bitrate}"
+        " {output.vocals:q} {params.extra} --record {output.record:q} --format {params.format} --bitrate {params.bitrate}"
         " --backend {params.backend} {params.trained} --model {input.model:q} 2> {log:q}"
+
+
+rule full_mix_instrumental:
+    "Write the mix without its vocals (only when asked for)."
+    input:
+        stems=[TRACK.stem(stem) for stem in ("drums", "bass", "other")],
+        record=TRACK.stems_record,
+    output:
+        TRACK.instrumental,
+    log:
+        "<logs>/{parent}{name}/full_mix_instrumental.log",
+    benchmark:
+        "<benchmarks>/{parent}{name}/full_mix_instrumental.jsonl"
+    conda:
+        "../envs/base.yaml"
+    resources:
+        mem_mb=2500,
+    params:
+        format=STEMS["format"],
+        bitrate=STEMS["bitrate"],
+        made_by=identity.made_by("full_mix_instrumental", format=STEMS["format"], bitrate=STEMS["bitrate"]),
+    shell:
+        "mirflow full_mix_instrumental {input.stems:q} --record {input.record:q} --format {params.format}"
+        " --bitrate {params.bitrate} -o {output:q} 2> {log:q}"
 
 
 # Name of the model in config/models.yaml that separates the drums stem, "" for none.

@@ -219,6 +219,15 @@ def _onsets() -> dict[str, Any]:
     return {"times": onsets.detect(_music().mono(), RATE).times}
 
 
+def _full_mix_instrumental() -> dict[str, Any]:
+    from mirflow.stems import instrumental
+
+    music = _music()
+    parts = [Audio(music.samples * np.float32(level), music.rate) for level in (0.5, 0.25, 0.125)]
+    found = instrumental.without_vocals(parts, gain_db=-3.0).samples
+    return {"rms": np.sqrt(np.mean(np.square(found, dtype=np.float64), axis=1)), "samples": found[:, 1000:60000:12345]}
+
+
 def _beats_wav() -> dict[str, Any]:
     from mirflow.rhythm import clicks
 
@@ -664,6 +673,7 @@ COMPUTE: dict[str, Callable[[], Any]] = {
     "beats_grid": _grid("beats"),
     "downbeats": _grid("downbeats"),
     "onsets": _onsets,
+    "full_mix_instrumental": _full_mix_instrumental,
     "beats_wav": _beats_wav,
     "beats_png": _beats_png,
     "drum_activations_adtof": _drum_activations,

@@ -49,6 +49,15 @@ def beat_this(folder: Path, files: list[str]) -> None:
     torch.save({"hyper_parameters": size, "state_dict": state}, folder / files[0])
 
 
+def adtof(folder: Path, files: list[str]) -> None:
+    import torch
+
+    from mirflow.transcribe import adtof
+
+    state = {name: value.double() for name, value in adtof.network().state_dict().items() if "num_batches" not in name}
+    torch.save({"model_weights": state, "model_info": {"n_bins": 84}}, folder / files[0])
+
+
 def audiobox(folder: Path, files: list[str]) -> None:
     """Of the real size: that of the encoder is fixed in the package."""
     from audiobox_aesthetics.model import aes
@@ -86,6 +95,7 @@ def flamingo(folder: Path, files: list[str]) -> None:
 MAKE = {  # model → what makes its files
     "htdemucs": demucs,
     "beat_this_final0": beat_this,
+    "adtof_frame_rnn": adtof,
     "audiobox-aesthetics": audiobox,
     "discogs-effnet": network,
     "music-flamingo-q6_k": flamingo,
@@ -179,7 +189,7 @@ def test_the_full_preset_from_the_first_download_to_the_info(config, tmp_path, m
     for log in logs.iterdir():
         loads[log.name.split("_")[0].removesuffix(".log")] += log.read_text().count("mirflow: loading the model")
     assert {step: count for step, count in loads.items() if count} == {
-        "stems": 1, "beat": 1, "feature": 1, "describe": 1, "condense": 1,
+        "stems": 1, "beat": 1, "drum": 1, "feature": 1, "describe": 1, "condense": 1,
     }, loads  # fmt: skip
     assert "loading the model" in (logs / "feature_audiobox.log").read_text()
 

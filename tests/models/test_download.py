@@ -310,7 +310,9 @@ def test_an_interrupt_leaves_a_clean_part_and_one_line(server, tmp_path):
     (folder / catalogue.OWN_ENTRIES).write_text(f"models: {{mine: {{purpose: x, files: [{entry}]}}}}")
     environment = os.environ | {catalogue.FOLDER: str(folder), "PYTHONPATH": str(REPOSITORY / "scripts")}
     command = [sys.executable, "-m", "mirflow", "model_file", "net.pb"]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    # A shell lets background processes ignore the interrupt, and so their children.
+    heeding = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **heeding) as process:
         until = time.time() + 60
         part = folder / "net.pb.part"
         while time.time() < until and not (part.exists() and part.stat().st_size):

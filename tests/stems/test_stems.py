@@ -17,7 +17,7 @@ from mirflow.core.errors import MirflowError
 from mirflow.core.layout import STEM_FORMATS, STEMS
 from mirflow.dsp.separation import split
 from mirflow.dsp.separation.channels import fold_down
-from mirflow.stems import dsp, files, mp3
+from mirflow.stems import dsp, files, instrumental, mp3
 
 RATE = 44100
 
@@ -241,3 +241,26 @@ def test_command_writes_stems_and_their_record(tmp_path):
     assert record["gain_db"] == 0
     mix = audio.read(tmp_path / "full_mix.flac").samples
     assert sdr(mix, sum(audio.read(path).samples for path in outputs.values())) > 5  # noise, twice coded
+
+
+@pytest.mark.parametrize("format", STEM_FORMATS)
+def test_the_instrumental_is_the_mix_without_its_vocals(band, tmp_path, format):
+    """Also where the stems were attenuated; and beyond full scale it is attenuated itself, but for wav."""
+    mix = sum(band.values()) + 0.1
+    voice = noise(2, mix.shape[1], 0.6)
+    parts = {**band, "vocals": voice, "other": band["other"] + 0.1}
+    assert np.abs(sum(parts.values())).max() > 1
+    paths = {stem: tmp_path / f"{stem}.{format}" for stem in STEMS}
+    record = files.write({name: 2 * part for name, part in parts.items()}, RATE, paths, format)
+    assert (record["gain_db"] < 0) is (format != "wav")
+    kept = [audio.read(paths[stem]) for stem in ("drums", "bass", "other")]
+    found = instrumental.without_vocals(kept, record["gain_db"])
+    least = 15 if format in ("mp3", "ogg") else 90  # dB over what the encoder adds
+    assert sdr(2 * mix, found.samples) > least
+    instrumental.write(found, tmp_path / f"instrumental.{format}", format, 192)
+    written = audio.read(tmp_path / f"instrumental.{format}")
+    peak = np.abs(found.samples).max()
+    expected = found.samples if format == "wav" or peak <= 1 else found.samples / peak
+    assert sdr(expected, written.samples) > least
+    with pytest.raises(MirflowError, match="differ"):
+        instrumental.without_vocals([kept[0], Audio(kept[1].samples[:, :-1], RATE)])

@@ -525,3 +525,49 @@ def test_the_workflow_with_each_of_them(folder, tmp_path):
     assert (said["backend"], said["settings"]) == ("roformer", {})
     assert set(said["model"]["sha256"]) == {"former.ckpt", "former.yaml"}
     assert audio.read(tmp_path / "out" / "Song one" / "drums.flac").samples.shape == (2, 4 * RATE)
+
+
+def test_further_stems_are_written_on_request_and_stay_a_part_of_other(folder, tmp_path):
+    network = Shares({"drums": 0.4, "bass": 0.2, "other": 0.1, "vocals": 0.1, "guitar": 0.15, "piano": 0.05})
+    mix = tone(2, 5000, RATE)
+    found = trained.separate(Audio(mix, RATE), network, extra=("guitar", "piano"))
+    assert tuple(found) == (*STEMS, "guitar", "piano")
+    for name, share in (("other", 0.3), ("guitar", 0.15), ("piano", 0.05)):
+        np.testing.assert_allclose(found[name], share * mix, atol=1e-8)
+    np.testing.assert_allclose(sum(found[stem] for stem in STEMS), mix, atol=1e-8)
+    with pytest.raises(MirflowError, match="flute"):
+        trained.fold(network.sources, ("flute",))
+
+    tiny_separators.demucs(folder / "six.safetensors", sources=SIX)
+    entries = yaml.safe_load((folder / catalogue.OWN_ENTRIES).read_text())
+    six = {
+        "name": "six.safetensors",
+        "url": "http://127.0.0.1:9/six",
+        "sha256": download.sha256(folder / "six.safetensors"),
+    }
+    about = {"purpose": "six", "files": [six], "separator": {"backend": "demucs"}, "extra_stems": ["guitar", "piano"]}
+    (folder / catalogue.OWN_ENTRIES).write_text(yaml.safe_dump({"models": entries["models"] | {"six": about}}))
+    write(tmp_path / "music" / "it's a song.flac", loop(2))
+    chosen = {"library": str(tmp_path / "music"), "results": str(tmp_path / "out"), "models": str(folder)}
+    chosen["skip"] = [f.name for f in features.of_modules() if f.name != "spectral"]
+    mine = tmp_path / "mine.yaml"
+
+    def snakemake(*arguments, **stems):
+        mine.write_text(
+            yaml.safe_dump(chosen | {"stems": {"backend": "demucs", "device": "cpu", "format": "wav", **stems}})
+        )
+        return run_snakemake("--configfile", str(mine), *arguments)
+
+    assert "stems.extra: htdemucs separates four stems only; more do" in snakemake("-n", extra="keep").stdout
+    done = snakemake(model="six", extra="keep", instrumental=True)
+    assert done.returncode == 0, done.stdout
+    song = tmp_path / "out" / "it's a song"
+    sound = {path.stem: audio.read(path).samples for path in song.glob("*.wav")}
+    assert set(sound) == {*STEMS, "guitar", "piano", "full_mix_instrumental"}
+    assert np.abs(sound["guitar"]).max() > 0 and not np.array_equal(sound["guitar"], sound["piano"])
+    np.testing.assert_allclose(
+        sound["full_mix_instrumental"], sound["drums"] + sound["bass"] + sound["other"], atol=1e-6
+    )
+    same = {"model": "six", "instrumental": True}
+    assert jobs(snakemake("-n", extra="fold", **same).stdout)["stems"] == 1
+    assert "Nothing to be done" in snakemake("-n", extra="keep", **same).stdout

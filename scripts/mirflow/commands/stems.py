@@ -21,6 +21,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar=("DRUMS", "BASS", "OTHER", "VOCALS"),
         help="the stems to write",
     )
+    parser.add_argument(
+        "--extra", nargs=2, action="append", default=[], metavar=("STEM", "FILE"), help="a further stem to write"
+    )
     parser.add_argument("--format", choices=STEM_FORMATS, help="default: by the suffix of the outputs")
     parser.add_argument("--bitrate", type=int, default=192, help="kbit/s of mp3 and ogg (default: %(default)s)")
     parser.add_argument("--record", help="JSON file for backend, version, gain and format of what was written")
@@ -46,7 +49,9 @@ def configure_backend(parser: argparse.ArgumentParser) -> None:
 def choose(arguments: argparse.Namespace):
     """Return what separates and its record (see `backends.choose`), from the arguments of `configure_backend`."""
     running = {name: getattr(arguments, name) for name in trained.DEFAULTS}
-    return backends.choose(arguments.backend, arguments.model or (), arguments.entry, arguments.device, **running)
+    extra = [stem for stem, _ in getattr(arguments, "extra", ())]
+    model = arguments.model or ()
+    return backends.choose(arguments.backend, model, arguments.entry, arguments.device, extra, **running)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -57,6 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
         parts = separate(full_mix)
     except MirflowError as error:
         raise MirflowError(f"{arguments.full_mix}: {error}") from error
-    written = files.write(parts, full_mix.rate, arguments.output, arguments.format, arguments.bitrate, full_mix.layout)
+    paths = [*arguments.output, *(path for _, path in arguments.extra)]
+    written = files.write(parts, full_mix.rate, paths, arguments.format, arguments.bitrate, full_mix.layout)
     if arguments.record:
         artifacts.write_json(arguments.record, record | written | source.downmix_record(full_mix))

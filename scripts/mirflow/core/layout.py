@@ -12,6 +12,7 @@ PROJECT = Path(__file__).resolve().parents[3]  # the directory of the Snakefile
 CONFIG = PROJECT / "config"
 
 STEMS = ("drums", "bass", "other", "vocals")
+EXTRA_STEMS = ("guitar", "piano")  # what some trained separators tell apart as well; on request
 DRUM_STEMS = ("kick", "snare", "tom", "hihat", "cymbal")  # what the drums stem can be separated into
 STEM_FORMATS = ("mp3", "flac", "wav", "ogg")
 GRIDS = {"beats": "BEATS_GRID", "downbeats": "DOWNBEATS", "onsets": "ONSETS"}  # name → suffix of its file
@@ -22,7 +23,7 @@ ON_REQUEST = {"drum_notes": "transcribe.drums"}
 INPUTS = ("full_mix", *STEMS, *GRIDS, *ON_REQUEST)  # what a feature may ask for by name; any embedding as well
 
 # Folders in that of a track, for what it has several of. (A track in the folder of another one may be called so.)
-TRACK_FOLDERS = ("features", "labels", "texts", "rhythm", "transcribe", "crops", "metadata")
+TRACK_FOLDERS = ("features", "labels", "texts", "rhythm", "transcribe", "drum_stems", "crops", "metadata")
 
 RECORDS = "records"  # in the folder below: what Snakemake recorded of each artifact, before each track had one file
 TABLES = ("duplicates.tsv",)  # below the results: what is about all tracks
@@ -34,7 +35,8 @@ MOST_NAME_IN_CROP = 255 - len(f"_99999.{SERIES}")  # bytes
 
 # What a track's folder may hold: where `a` is a track, no track `a/<such a path>` can have a folder.
 _ARTIFACT = re.compile(
-    rf"full_mix\.flac|({'|'.join(STEMS)})\.\w+|.*\.({'|'.join((*GRIDS.values(), 'INFO', SERIES))})"
+    rf"full_mix\.flac|({'|'.join((*STEMS, *EXTRA_STEMS, 'full_mix_instrumental'))})\.\w+"
+    rf"|.*\.({'|'.join((*GRIDS.values(), 'INFO', SERIES))})"
     r"|\w+\.(json|jsonl|log|wav|png|npz|txt)|done|(drums|drums\.quantised|bass)\.mid"
     r"|metadata/\w+\.json"
     rf"|crops/.*\.({'|'.join((*GRIDS.values(), 'INFO', SERIES))}|flac|json|png)"
@@ -87,13 +89,18 @@ class TrackFiles:
         return f"{self.folder}/source.json"
 
     def stem(self, stem: str) -> str:
-        """One of `STEMS`."""
+        """One of `STEMS` or `EXTRA_STEMS`."""
         return f"{self.folder}/{stem}.{self.stem_format}"
 
     @property
     def stems(self) -> dict[str, str]:
         """All stems, by name."""
         return {stem: self.stem(stem) for stem in STEMS}
+
+    @property
+    def instrumental(self) -> str:
+        """The mix without its vocals."""
+        return f"{self.folder}/full_mix_instrumental.{self.stem_format}"
 
     @property
     def stems_record(self) -> str:

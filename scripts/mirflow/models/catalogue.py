@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from mirflow.core.errors import MirflowError
-from mirflow.core.layout import CONFIG, STEMS
+from mirflow.core.layout import CONFIG, EXTRA_STEMS, STEMS
 
 CATALOGUE = CONFIG / "models.yaml"
 OWN_ENTRIES = "models.yaml"  # in the models' folder: the user's own entries
@@ -130,6 +130,7 @@ _SCHEMA = {
                         },
                         "dependentSchemas": {"weights": {"properties": {"backend": {"const": "demucs"}}}},
                     },
+                    "extra_stems": {"type": "array", "items": {"enum": list(EXTRA_STEMS)}},
                     "head": {
                         "type": "object",
                         "required": ["network"],

@@ -22,6 +22,7 @@ def choose(
     files: Sequence[str | PathLike] = (),
     entry: str = "",
     device: str = "auto",
+    extra: Sequence[str] = (),
     **running: Any,
 ) -> tuple[Callable[[Audio], dict[str, np.ndarray]], dict[str, Any]]:
     """Return a function that separates a mix, and what ``stems.json`` records of it.
@@ -32,6 +33,7 @@ def choose(
     files : of a trained backend's model; default: those of its entry
     entry : the model's name in config/models.yaml, whose hashes the files must have; "" with files: no comparison
     device : "auto" or "cpu", of a trained backend
+    extra : further stems, of a trained backend (see `trained.separate`)
     running : a value for each key of `trained.DEFAULTS`
 
     Raises
@@ -47,7 +49,7 @@ def choose(
     named = [entry] if entry else []
     loaded = loading.load(trained.load, paths, device, named, backend=backend, segment=segment, entry=entry)
     differing = {n: v for n, v in (running | {"segment": segment}).items() if v != trained.DEFAULTS[n]}
-    return partial(in_phase, partial(trained.separate, separator=loaded.value, **running)), {
+    return partial(in_phase, partial(trained.separate, separator=loaded.value, extra=extra, **running)), {
         "backend": backend,
         "backend_version": importlib.metadata.version(trained.package(backend)),
         "model": {"name": entry or Path(paths[0]).name, "sha256": loaded.files},

@@ -26,13 +26,13 @@ def write(
     bitrate: int = 192,
     layout: Sequence[str] = (),
 ) -> dict:
-    """Write four stems, all or none; their levels relative to each other never change.
+    """Write the four stems and those beside them, all or none; their levels relative to each other never change.
 
     Parameters
     ----------
-    stems : drums, bass, other, vocals, float32 [channel, n]
+    stems : drums, bass, other, vocals, perhaps others, float32 [channel, n]
     rate : Hz
-    paths : by stem, or in the order drums, bass, other, vocals
+    paths : by stem, or in the order drums, bass, other, vocals, the others
     format : one of `STEM_FORMATS`; None: that of the paths' suffix
     bitrate : kbit/s of mp3 (constant) and of ogg (nominal, for 44.1 kHz stereo); the other formats are lossless
     layout : the positions of the channels (`mirflow.core.channels`); empty: the default
@@ -52,8 +52,9 @@ def write(
     ------
     MirflowError : the paths do not fit the format, or the format cannot hold such samples
     """
-    paths = dict(paths) if isinstance(paths, Mapping) else dict(zip(STEMS, paths, strict=True))
-    paths = {name: Path(paths[name]) for name in STEMS}
+    names = (*STEMS, *(name for name in stems if name not in STEMS))
+    paths = dict(paths) if isinstance(paths, Mapping) else dict(zip(names, paths, strict=True))
+    paths = {name: Path(paths[name]) for name in names}
     suffixes = {path.suffix.lower().removeprefix(".") for path in paths.values()}
     format = format or min(suffixes)
     if format not in STEM_FORMATS:
@@ -63,10 +64,10 @@ def write(
     if stems["drums"].shape[1] == 0:
         raise MirflowError(f"{paths['drums']}: stems without a single sample cannot be written")
 
-    stems = {name: stems[name] for name in STEMS}
+    stems = {name: stems[name] for name in names}
     if format == "mp3":
         target = next((known for known in mp3.RATES if known >= rate), mp3.RATES[-1])
-        for name in STEMS:  # one after another, so that only one stem is in memory twice
+        for name in names:  # one after another, so that only one stem is in memory twice
             stems[name] = _at_rate(fold_down(stems[name], layout), rate, target)
         rate = target
 
@@ -75,7 +76,7 @@ def write(
     with ExitStack() as renamed_together:
         temporary = {name: renamed_together.enter_context(artifacts.atomic_write(path)) for name, path in paths.items()}
         for name, path in temporary.items():
-            _encode(path, stems[name], rate, np.float32(gain), format, bitrate, label=paths[name])
+            encode(path, stems[name], rate, np.float32(gain), format, bitrate, label=paths[name])
     return {
         "format": format,
         "bitrate": bitrate if format in ("mp3", "ogg") else None,
@@ -94,7 +95,7 @@ def _at_rate(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
     return np.pad(resampled, ((0, 0), (0, length - resampled.shape[1])))
 
 
-def _encode(
+def encode(
     path: Path, samples: np.ndarray, rate: int, gain: np.float32, format: str, bitrate: int, label: Path
 ) -> None:
     """Write one file of float32 [channel, n] times `gain`."""

@@ -77,6 +77,20 @@ def entry(backend: str, model: str = "") -> str:
     return model
 
 
+def extra_stems(entry: str) -> list[str]:
+    """Return what a separator tells apart beyond the four stems.
+
+    Raises
+    ------
+    MirflowError : nothing
+    """
+    found = catalogue.entry(entry).get("extra_stems", [])
+    if not found:
+        able = [name for name, about in catalogue.entries().items() if about.get("extra_stems")]
+        raise MirflowError(f"stems.extra: {entry} separates four stems only; more do {', '.join(able)}")
+    return found
+
+
 def load(files: Sequence[Path], device: str, *, backend: str, segment: float, entry: str = "") -> Separator:
     """Load a separator from its files; `device` is "auto" or "cpu".
 
@@ -104,18 +118,18 @@ def _backend(about: dict) -> str | None:
     return about.get("separator", {}).get("backend")
 
 
-def fold(sources: Sequence[str]) -> np.ndarray:
-    """Return which sources add up to which stem: float32 [stem, source] of 0 and 1.
+def fold(sources: Sequence[str], extra: Sequence[str] = ()) -> np.ndarray:
+    """Return which sources add up to which stem: float32 [stem, source] of 0 and 1, the stems of `extra` at the end.
 
     Sources beside the four stems (guitar, piano ...) belong to `other`. Its row is zero where no source is called so:
     `separate` then takes the rest of the mix.
 
     Raises
     ------
-    MirflowError : drums, bass or vocals are missing
+    MirflowError : drums, bass or vocals are missing, or a stem of `extra`
     """
     names = [source.lower() for source in sources]
-    missing = [stem for stem in ("drums", "bass", "vocals") if stem not in names]
+    missing = [stem for stem in ("drums", "bass", "vocals", *extra) if stem not in names]
     if missing:
         raise MirflowError(
             f"it separates {', '.join(names)}, but {' and '.join(missing)} are needed too: take a model of four stems"
@@ -123,7 +137,8 @@ def fold(sources: Sequence[str]) -> np.ndarray:
     rows = {stem: [float(name == stem) for name in names] for stem in STEMS}
     # Without a source of that name, the remaining sources may be only a part of the rest.
     rows["other"] = [float("other" in names and name not in ("drums", "bass", "vocals")) for name in names]
-    return np.array([rows[stem] for stem in STEMS], np.float32)
+    rows |= {stem: [float(name == stem) for name in names] for stem in extra}
+    return np.array([rows[stem] for stem in (*STEMS, *extra)], np.float32)
 
 
 def separate(
@@ -132,6 +147,7 @@ def separate(
     shifts: int = DEFAULTS["shifts"],
     overlap: float = DEFAULTS["overlap"],
     precision: str = DEFAULTS["precision"],
+    extra: Sequence[str] = (),
     folding: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """Split a mix with a trained network.
@@ -141,11 +157,14 @@ def separate(
     shifts : runs over the track that are averaged, each with its segments at other places; 0: one run from the start
     overlap : of neighbouring segments, which are cross-faded, as a share of a segment
     precision : one of `PRECISIONS`, of the network's matrix products; spectra and sums are always float32
-    folding : what to make of which sources, name → float32 [source] of 0 and 1; None makes the four stems (`fold`)
+    extra : further sources that are wanted as stems of their own; they stay a part of `other`, so that the four stems
+        add up to the mix
+    folding : what to make of which sources instead, name → float32 [source] of 0 and 1
 
     Returns
     -------
-    drums, bass, other, vocals, or the names of `folding` : float32 [channel, n] like the mix, at its level
+    drums, bass, other, vocals, and those of `extra`, or the names of `folding` : float32 [channel, n] like the mix, at
+        its level
 
     Raises
     ------
@@ -164,7 +183,7 @@ def separate(
         pairs(len(samples), full_mix.layout) if separator.channels == 2 else [(c, None) for c in range(len(samples))]
     )
     if folding is None:
-        folding = dict(zip(STEMS, fold(separator.sources), strict=True))
+        folding = dict(zip((*STEMS, *extra), fold(separator.sources, extra), strict=True))
     stems: dict[str, np.ndarray] = {}
     for first, second in groups:
         members = [first] if second is None else [first, second]

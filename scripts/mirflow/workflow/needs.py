@@ -12,6 +12,7 @@ from mirflow.labels import embedding
 from mirflow.models import catalogue, download
 from mirflow.models.catalogue import File
 from mirflow.stems import trained
+from mirflow.transcribe import backends
 from mirflow.workflow import progress
 
 
@@ -54,6 +55,9 @@ def needs(config: Mapping[str, Any]) -> list[Need]:
         add(trained.entry(stems["backend"], stems["model"]), f"stems.backend: {stems['backend']}", "stems")
     if beats["backend"] != "dsp":
         add(beats["model"], f"beats.backend: {beats['backend']}", "beats")
+    drums = backends.MODELS.get(config["transcribe"]["drums"])
+    if drums:
+        add(drums, f"transcribe.drums: {config['transcribe']['drums']}", "drums.mid")
     for feature in features.wanted(config):
         keys = [field.key for field in feature.fields]
         for name in feature.inputs:
