@@ -172,10 +172,10 @@ def _summary(found: Any) -> dict[str, Any]:
     }
 
 
-def _beats_dsp() -> dict[str, Any]:
-    from mirflow.rhythm import dsp
+def _beats_embedded() -> dict[str, Any]:
+    from mirflow.rhythm import embedded
 
-    return _summary(dsp.activations(_music()))
+    return _summary(embedded.activations(_music()))
 
 
 def _beats_this() -> dict[str, Any]:
@@ -528,7 +528,7 @@ COMPUTE: dict[str, Callable[[], Any]] = {
     "stems_demucs": _trained(("drums", "bass", "other", "vocals")),
     "stems_roformer": _trained(("bass", "drums", "other", "vocals", "guitar", "piano")),
     "stem_files": _stem_files,
-    "beat_activations_dsp": _beats_dsp,
+    "beat_activations_embedded": _beats_embedded,
     "beat_activations_beat_this": _beats_this,
     "beats_grid": _grid("beats"),
     "downbeats": _grid("downbeats"),

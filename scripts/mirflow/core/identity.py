@@ -37,7 +37,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "stems_demucs": ("stems.demucs",),
     "stems_roformer": ("stems.roformer",),
     "stem_files": ("stems.files",),
-    "beat_activations_dsp": ("rhythm.dsp",),
+    "beat_activations_embedded": ("rhythm.embedded",),
     "beat_activations_beat_this": ("rhythm.beat_this",),
     "beats_grid": ("rhythm.decoders",),
     "downbeats": ("rhythm.decoders",),
