@@ -1,5 +1,7 @@
 """Backend `embedded`: beat activations by the network that is a part of mirflow."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from mirflow.core import audio
@@ -11,8 +13,9 @@ VERSION = 1  # of the activations; raise it when their values change
 # A frame is rarely a beat, so log odds are below 0 wherever the network is not sure. This constant makes them evidence:
 # how much more likely than on average. It and the weight were chosen with `training.beat_constants`.
 BEAT_OFFSET = 1.5  # nats
-TEMPO_WEIGHT = 0.5  # nats per second, times the log of the tempo's probability over the average one
+TEMPO_WEIGHT = 1.5  # nats per second, times the log of the tempo's probability over the average one
 TEMPO_WINDOW = 1.0  # s
+LONGEST_BREAK = 2.0  # s; beats continue through a silence up to this duration, and stop at a longer one
 
 
 def activations(full_mix: Audio) -> Activations:
@@ -24,14 +27,25 @@ def activations(full_mix: Audio) -> Activations:
 
     Returns
     -------
-    activations at `log_mel.FRAME_RATE`, with tempo evidence
+    activations at `log_mel.FRAME_RATE`, with tempo evidence; zero in silence
     """
     samples = audio.resample(full_mix.mono(), full_mix.rate, log_mel.RATE)
     mel = log_mel.log_mel(samples)
     if not mel.any():
         zeros = np.zeros(len(mel), np.float32)
         return Activations(zeros, zeros, log_mel.FRAME_RATE)
-    return from_outputs(*network.run(mel, network.weights()))
+    found, sounding = from_outputs(*network.run(mel, network.weights())), is_music(mel)
+    return replace(found, beat=found.beat * sounding, downbeat=found.downbeat * sounding)
+
+
+def is_music(mel: np.ndarray) -> np.ndarray:
+    """Return which frames belong to the music, bool [frame]: audible frames, and breaks up to `LONGEST_BREAK`."""
+    from scipy.ndimage import binary_closing
+
+    level = 10 ** mel.max(axis=1) - 1
+    half_break = round(LONGEST_BREAK * log_mel.FRAME_RATE / 2)
+    audible = np.pad(level > level.max() * 10 ** (-log_mel.SILENCE_DB / 20), half_break)
+    return binary_closing(audible, np.ones(2 * half_break + 1))[half_break : half_break + len(mel)]
 
 
 def from_outputs(odds: np.ndarray, tempo: np.ndarray) -> Activations:
