@@ -10,7 +10,9 @@
 # make versions                                      check that values change only with a version; record its code
 # make bench                                         measure what each step costs, and what the workflow adds to it
 # make scale                                         measure what Snakemake itself costs with 1000 and 5000 tracks
-# make eval-beats DIR=...                            score beats and downbeats against annotations, with other trackers
+# make eval-beats DIR=...                            score beats and downbeats against annotations, with other trackers;
+#                                                    DIR holds pieces, or sets of pieces
+# make train-beats TRAIN=... WORK=...                make training pieces and train the beat network (training/README.md)
 # make eval-stems DIR=...                            score stems against true ones, with a simple separation; a trained
 #                                                    separator: ARGS="--backend demucs --entry htdemucs_ft"
 # make eval-drums DIR=...                            score drum notes against annotations, with each backend that is there
@@ -27,7 +29,8 @@ PYTHON  ?= python3
 ROUNDS  ?= 50
 CASES   ?= 500
 SHARE   ?= 1/1
-export LIBRARY RESULTS JOBS CONFIG DIR SHARE TARGET OUT
+PIECES  ?= 1200
+export LIBRARY RESULTS JOBS CONFIG DIR SHARE TARGET OUT TRAIN WORK
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -52,8 +55,8 @@ CUDA := $(shell ls /dev/nvidia0 >/dev/null 2>&1 && command -v nvcc)
 HIP  := $(shell ls /dev/kfd >/dev/null 2>&1 && command -v hipcc)
 GGML := $(if $(CUDA),-DGGML_CUDA=ON,$(if $(HIP),-DGGML_HIP=ON))
 
-.PHONY: run export tables test test-exports versions features bench scale eval-beats eval-stems eval-drums chaos \
-        test-slurm fuzz lint clean
+.PHONY: run export tables test test-exports versions features bench scale eval-beats eval-stems eval-drums train-beats \
+        chaos test-slurm fuzz lint clean
 
 MIRFLOW_RUN = $(BIN)/python -m mirflow run --library "$$LIBRARY" --results "$$RESULTS" --jobs "$$JOBS"
 SETTINGS    = $(if $(PRESET_FILE)$(CONFIG),--configfile $(PRESET_FILE) $${CONFIG:+"$$CONFIG"})
@@ -102,6 +105,18 @@ scale: $(VENV)/base.done
 
 eval-beats eval-stems eval-drums: $(VENV)/dev.done
 	@$(BIN)/python -m benchmarks.$(subst -,_,$@) "$$DIR" $(ARGS)
+
+# Pieces and scores that exist already are kept, so this continues what was interrupted.
+train-beats: $(VENV)/dev.done
+	@$(PIP) -r training/requirements.txt
+	@export PYTHONPATH=scripts:.; \
+	test -e "$$TRAIN/corpus.jsonl" || $(BIN)/python -m training.corpus "$$TRAIN"; \
+	$(BIN)/python -m training.beat_pieces "$$TRAIN" "$$WORK/pieces" valid 0 150 && \
+	$(BIN)/python -m training.beat_pieces "$$TRAIN" "$$WORK/pieces" test 0 266 && \
+	$(BIN)/python -m training.beat_pieces "$$TRAIN" "$$WORK/pieces" train 0 $(PIECES) && \
+	$(BIN)/python -m training.beat_net "$$WORK/pieces" "$$WORK" $(ARGS) && \
+	$(BIN)/python -m training.export_beats "$$WORK/best.pt" scripts/mirflow/dsp/beats/network.npz && \
+	$(BIN)/python -m benchmarks.eval_beats "$$WORK/pieces/test"
 
 chaos: $(VENV)/dev.done
 	@cd tests && ../$(BIN)/python chaos.py $(ROUNDS)

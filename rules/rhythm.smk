@@ -3,7 +3,7 @@
 #         rhythm/beats.wav (clicks over the mix) and rhythm/beats.png (activations with the grid)
 
 BEATS = config["beats"]
-BEAT_MODEL = BEATS["model"] if BEATS["backend"] != "dsp" else ""  # name of the trained model in config/models.yaml
+BEAT_MODEL = BEATS["model"] if BEATS["backend"] != "embedded" else ""  # name of the trained model in config/models.yaml
 
 
 rule beat_activations:

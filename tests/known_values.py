@@ -179,10 +179,10 @@ def _summary(found: Any) -> dict[str, Any]:
     }
 
 
-def _beats_dsp() -> dict[str, Any]:
-    from mirflow.rhythm import dsp
+def _beats_embedded() -> dict[str, Any]:
+    from mirflow.rhythm import embedded
 
-    return _summary(dsp.activations(_music()))
+    return _summary(embedded.activations(_music()))
 
 
 def _beats_this() -> dict[str, Any]:
@@ -668,7 +668,7 @@ COMPUTE: dict[str, Callable[[], Any]] = {
     "stems_roformer": _trained(("bass", "drums", "other", "vocals", "guitar", "piano")),
     "drum_stems": _drum_stems,
     "stem_files": _stem_files,
-    "beat_activations_dsp": _beats_dsp,
+    "beat_activations_embedded": _beats_embedded,
     "beat_activations_beat_this": _beats_this,
     "beats_grid": _grid("beats"),
     "downbeats": _grid("downbeats"),

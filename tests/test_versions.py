@@ -183,7 +183,7 @@ EDITS = {
     "stems/dsp.py": {"stems"} | downstream(*TRACK.stems.values()),
     "stems/mp3.py": {"stems"} | downstream(*TRACK.stems.values()),
     "dsp/separation/channels.py": {"stems"} | downstream(*TRACK.stems.values()),
-    "rhythm/dsp.py": {"beat_activations"} | downstream(TRACK.beat_activations),
+    "rhythm/embedded.py": {"beat_activations"} | downstream(TRACK.beat_activations),
     "dsp/beats/viterbi.py": {"beats_grid", "downbeats"} | downstream(TRACK.grid("beats"), TRACK.grid("downbeats")),
     "rhythm/decoders.py": {"beats_grid", "downbeats"} | downstream(TRACK.grid("beats"), TRACK.grid("downbeats")),
     "dsp/onsets.py": {"onsets", "feature_onsets", "feature_per_stem_rhythm"} | downstream(TRACK.grid("onsets")),

@@ -1,4 +1,4 @@
-"""Measure beat and downbeat tracking on pieces with known grids, beside librosa and Essentia."""
+"""Measure beat and downbeat tracking on sets of pieces with known grids, beside librosa and Essentia."""
 
 import argparse
 import sys
@@ -13,7 +13,7 @@ from benchmarks.beat_scores import TRIMMED, score
 from mirflow.core import artifacts, audio
 from mirflow.core.audio import Audio
 from mirflow.core.errors import MirflowError
-from mirflow.rhythm import dsp
+from mirflow.rhythm import backends
 from mirflow.rhythm.decoders import DECODERS
 
 COLUMNS = ("beat F", "CMLt", "AMLt", "downbeat F", "CPU s")
@@ -25,31 +25,44 @@ def main(argv: list[str] | None = None) -> None:
     """Print the table line by line."""
     parser = argparse.ArgumentParser(prog="benchmarks.eval_beats", description=__doc__)
     parser.add_argument(
-        "pieces", type=Path, help="directory of <id>/mix.flac with beats.txt and downbeats.txt (a time in s per line)"
+        "sets",
+        type=Path,
+        help="directory of <id>/mix.flac, beats.txt and downbeats.txt (a time in s per line), or of such directories",
     )
+    parser.add_argument("--backend", choices=backends.NAMES, default="embedded", help="what finds the beats")
+    parser.add_argument("--entry", default="", help="the model in config/models.yaml, for backends that need one")
     parser.add_argument("--decoder", choices=sorted(DECODERS), default="hmm", help="how the grid is found")
     arguments = parser.parse_args(argv)
-    for line in report(arguments.pieces, arguments.decoder):
+    for line in report(arguments.sets, arguments.decoder, arguments.backend, arguments.entry):
         print(line, flush=True)
 
 
-def report(directory: Path, decoder: str) -> Iterator[str]:
-    """Track every piece below `directory`, and give the table line by line.
+def report(directory: Path, decoder: str, backend: str = "embedded", entry: str = "") -> Iterator[str]:
+    """Track every piece below `directory`, and give the table line by line, with the mean of each set.
 
     Parameters
     ----------
-    directory : holds <id>/mix.flac with beats.txt and downbeats.txt
+    directory : holds <id>/mix.flac with beats.txt and downbeats.txt, or <set>/<id>/mix.flac
     decoder : name out of `DECODERS`
+    backend : name out of `backends.NAMES`
+    entry : the model that the backend needs, by its name in config/models.yaml
 
     Raises
     ------
     MirflowError : there is no piece
     """
-    pieces = sorted(path.parent for path in directory.glob("*/mix.flac"))
+    found_mixes = [*directory.glob("*/mix.flac"), *directory.glob("*/*/mix.flac")]
+    pieces = sorted((path.parent for path in found_mixes), key=lambda piece: (piece.parent, piece))
     if not pieces:
-        raise MirflowError(f"{directory}: no <id>/mix.flac in it")
+        raise MirflowError(f"{directory}: no <id>/mix.flac in it, and no <set>/<id>/mix.flac")
+    activations, _ = backends.choose(backend, entry=entry)
+
+    def own(mix: Audio) -> tuple[np.ndarray, np.ndarray]:
+        grid = DECODERS[decoder](activations(mix))
+        return grid.beats, grid.downbeats
+
     trackers: dict[str, Tracker] = {
-        f"dsp, {decoder}": lambda mix: _own(mix, decoder),
+        f"{backend}, {decoder}": own,
         "librosa beat_track": lambda mix: (_librosa(mix), None),
         "Essentia multifeature": lambda mix: (_essentia(mix, "multifeature"), None),
         "Essentia degara": lambda mix: (_essentia(mix, "degara"), None),
@@ -60,7 +73,7 @@ def report(directory: Path, decoder: str) -> Iterator[str]:
     yield f"beats and downbeats, without the first {TRIMMED:.0f} s; CPU s: per minute of audio"
     yield f"{'piece':32s} {'tracker':24s}" + "".join(f"{column:>12s}" for column in COLUMNS)
     rows: dict[str, list[tuple[float, ...]]] = {name: [] for name in trackers}
-    for piece in pieces:
+    for number, piece in enumerate(pieces):
         mix = audio.read(piece / "mix.flac")
         beats, downbeats = (artifacts.read_times(piece / f"{kind}.txt") for kind in ("beats", "downbeats"))
         for name, track in trackers.items():
@@ -70,17 +83,15 @@ def report(directory: Path, decoder: str) -> Iterator[str]:
             downbeat_f = np.nan if found_downbeats is None else score(downbeats, found_downbeats)[0]
             rows[name].append((*score(beats, found), downbeat_f, spent))
             yield _line(piece.name, name, rows[name][-1])
-    for name, values in rows.items():
-        yield _line("mean", name, np.mean(values, axis=0))
+        if number + 1 == len(pieces) or pieces[number + 1].parent != piece.parent:
+            label = "mean" if piece.parent == directory else f"mean of {piece.parent.name}"
+            for name in rows:
+                yield _line(label, name, np.mean(rows[name], axis=0))
+                rows[name].clear()
 
 
 def _line(piece: str, tracker: str, row) -> str:
     return f"{piece:32s} {tracker:24s}" + "".join(f"{'-' if np.isnan(v) else format(v, '.3f'):>12s}" for v in row)
-
-
-def _own(mix: Audio, decoder: str) -> tuple[np.ndarray, np.ndarray]:
-    grid = DECODERS[decoder](dsp.activations(mix))
-    return grid.beats, grid.downbeats
 
 
 def _librosa(mix: Audio) -> np.ndarray:

@@ -34,9 +34,9 @@ def test_clicks_are_found_by_our_tracker_and_by_the_others(tmp_path, capsys):
     eval_beats.main([str(tmp_path)])
     rows = [line.rsplit(maxsplit=5) for line in capsys.readouterr().out.splitlines()[2:]]
     beat_f = {head: float(row[0]) for head, *row in rows}
-    trackers = ("dsp, hmm", "librosa beat_track", "Essentia multifeature", "Essentia degara")
+    trackers = ("embedded, hmm", "librosa beat_track", "Essentia multifeature", "Essentia degara")
     assert list(beat_f) == [f"{piece:32s} {tracker}" for piece in ("clicks", "mean") for tracker in trackers]
-    assert beat_f[f"{'clicks':32s} dsp, hmm"] > 0.95
+    assert beat_f[f"{'clicks':32s} embedded, hmm"] > 0.95
     assert beat_f[f"{'mean':32s} librosa beat_track"] == beat_f[f"{'clicks':32s} librosa beat_track"] > 0.9
 
 

@@ -12,7 +12,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("full_mix", type=Path)
     parser.add_argument(
-        "--backend", choices=backends.NAMES, default="dsp", help="what finds the beats (default: %(default)s)"
+        "--backend", choices=backends.NAMES, default="embedded", help="what finds the beats (default: %(default)s)"
     )
     parser.add_argument("--model", nargs="*", type=Path, metavar="FILE", help="a checkpoint of Beat This")
     parser.add_argument("--entry", default="", help="name in config/models.yaml: the file must have the hash there")

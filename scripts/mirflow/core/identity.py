@@ -40,7 +40,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "drum_stems": ("stems.drum_stems", "stems.mdx23c"),
     "stem_files": ("stems.files",),
     "full_mix_instrumental": ("stems.instrumental",),
-    "beat_activations_dsp": ("rhythm.dsp",),
+    "beat_activations_embedded": ("rhythm.embedded",),
     "beat_activations_beat_this": ("rhythm.beat_this",),
     "beats_grid": ("rhythm.decoders",),
     "downbeats": ("rhythm.decoders",),

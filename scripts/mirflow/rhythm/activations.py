@@ -10,6 +10,7 @@ import numpy as np
 from mirflow.core import artifacts
 from mirflow.core.errors import MirflowError
 
+FASTEST_BPM, SLOWEST_BPM = 250, 40  # beats per minute
 # Probabilities are clipped to [FLOOR, 1 - FLOOR], so that no single frame can rule out a path of the decoder.
 FLOOR = 0.01
 
@@ -23,8 +24,8 @@ class Activations:
     beat : float32 [frame] in [0, 1], probability of a beat, downbeats included
     downbeat : float32 [frame] in [0, 1], probability of a downbeat
     frame_rate : frames/s
-    tempo : float32 [window, interval], evidence for each beat interval of `periodicity.intervals(frame_rate)` in
-        windows of equal length, in nats per second; empty for backends that estimate no tempo
+    tempo : float32 [window, interval], evidence for each beat interval of `beat_intervals(frame_rate)` in windows of
+        equal length, in nats per second; empty for backends that estimate no tempo
     """
 
     beat: np.ndarray
@@ -56,6 +57,16 @@ class Activations:
                 return Activations(**arrays, frame_rate=float(stored["frame_rate"]))
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise MirflowError(f"{path}: not beat activations ({error})") from error
+
+
+def beat_intervals(frame_rate: float) -> np.ndarray:
+    """Return all beat intervals in whole frames between `FASTEST_BPM` and `SLOWEST_BPM`, ascending, int64 [interval].
+
+    Parameters
+    ----------
+    frame_rate : frames/s
+    """
+    return np.arange(int(np.floor(60 * frame_rate / FASTEST_BPM)), int(np.ceil(60 * frame_rate / SLOWEST_BPM)) + 1)
 
 
 def _store(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 from mirflow.core.audio import Audio
 from mirflow.models import catalogue, loading
-from mirflow.rhythm import beat_this, dsp
+from mirflow.rhythm import beat_this, embedded
 from mirflow.rhythm.activations import Activations
 
-NAMES = ("dsp", "beat_this")
+NAMES = ("embedded", "beat_this")
 
 
 def choose(
@@ -31,8 +31,8 @@ def choose(
     ------
     MirflowError : the checkpoint is missing, or has another hash than its entry says
     """
-    if backend == "dsp":
-        return dsp.activations, {"backend": backend, "version": dsp.VERSION}
+    if backend == "embedded":
+        return embedded.activations, {"backend": backend, "version": embedded.VERSION}
     files = files or (catalogue.path(entry) if entry else ())
     loaded = loading.load(beat_this.load, files, device, [entry] if entry else [])
     (sha256,) = loaded.files.values()

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mirflow.dsp.beats import periodicity
-from mirflow.rhythm.activations import FLOOR, Activations
+from mirflow.rhythm.activations import FLOOR, Activations, beat_intervals
 
-VERSION = 1  # of the grids; raise it when their times change
+VERSION = 2  # of the grids; raise it when their times change
 TEMPO_CHANGE_COST = 50.0  # nats, times the absolute logarithm of the ratio of consecutive beat intervals
 # Nats that a segment of beats costs. Its evidence has to exceed them: a segment has thousands of possible starts, tempi
 # and metres, and one of them fits by chance.
@@ -15,6 +14,7 @@ SEGMENT_COST = 8.0
 # Frames/s. At this frame rate and 250 beats per minute, one frame more makes an interval 6 % longer, and
 # TEMPO_CHANGE_COST still allows that. Coarser activations are interpolated.
 LOWEST_FRAME_RATE = 75
+PEAK_REACH = 2  # frames from a beat in which the peak of the activation is looked for
 METRES = {4: 0.5, 3: 0.2, 2: 0.15, 5: 0.05, 6: 0.05, 7: 0.03}  # beats per bar → prior probability, a rough estimate
 
 
@@ -41,7 +41,7 @@ def decode(activations: Activations) -> Grid:
     """Decode a grid with the bar-pointer model: metres of `METRES`, tempi from 40 to 250 beats per minute.
 
     "No beats" is one of the states of the model. So the grid has no beats where beats do not explain the activations
-    better than their absence.
+    better than their absence. The time of a beat is interpolated between frames.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def decode(activations: Activations) -> Grid:
         return Grid(np.zeros(0), np.zeros(0, np.int64))
     if activations.frame_rate < LOWEST_FRAME_RATE:
         return decode(_at_double_frame_rate(activations))
-    intervals = periodicity.intervals(activations.frame_rate)
+    intervals = beat_intervals(activations.frame_rate)
     evidence = activations.tempo if activations.tempo.size else np.zeros((1, len(intervals)), np.float32)
     if evidence.shape[1] != len(intervals):
         raise ValueError(f"tempo evidence must be [window, {len(intervals)}], got {evidence.shape}")
@@ -79,7 +79,31 @@ def decode(activations: Activations) -> Grid:
         (TEMPO_CHANGE_COST * np.diff(np.log(intervals))).astype(np.float32),
         np.float32(SEGMENT_COST),
     )
-    return Grid(frames / activations.frame_rate, positions + 1)
+    return Grid(_between_frames(frames, activations.beat) / activations.frame_rate, positions + 1)
+
+
+def _between_frames(frames: np.ndarray, beat: np.ndarray) -> np.ndarray:
+    """Return when beats are, in fractions of a frame: the vertex of a parabola through the log odds around a peak.
+
+    Parameters
+    ----------
+    frames : int64 [k], frames of the beats
+    beat : float32 [frame], probability of a beat
+
+    Returns
+    -------
+    float64 [k], frames; a beat at most `PEAK_REACH` frames from a peak moves to it, others stay
+    """
+    if len(beat) < 3:
+        return frames.astype(float)
+    log_odds = np.log(np.clip(beat, 1e-6, 1 - 1e-6) / np.clip(1 - beat, 1e-6, 1)).astype(float)
+    nearby = np.clip(frames[:, None] + np.arange(-PEAK_REACH, PEAK_REACH + 1), 0, len(beat) - 1)
+    peaks = nearby[np.arange(len(frames)), log_odds[nearby].argmax(axis=1)]
+    middle = np.clip(peaks, 1, len(beat) - 2)
+    before, at, after = log_odds[middle - 1], log_odds[middle], log_odds[middle + 1]
+    is_peak = (at >= before) & (at >= after) & (2 * at > before + after)
+    curvature = np.where(is_peak, 2 * at - before - after, 1)
+    return np.where(is_peak, middle + 0.5 * (after - before) / curvature, np.where(peaks == 0, 0, frames))
 
 
 def _at_double_frame_rate(activations: Activations) -> Activations:

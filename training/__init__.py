@@ -1,0 +1,1 @@
+"""Programs that make the training material of mirflow's own networks, and train them."""

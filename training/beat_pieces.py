@@ -1,0 +1,341 @@
+"""Pieces for the training of the beat network, each with its grid: `python -m training.beat_pieces TRAIN OUT ...`.
+
+A piece is OUT/<set>/<index>.npz: "mel" float16 [frame, band], "beats" in seconds, "positions" from 1 (0: the metre is
+unknown), "kind". A piece of the test set is also OUT/<set>/<kind>/<index>/ with mix.flac, beats.txt and downbeats.txt,
+as `make eval-beats` reads it.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+
+from mirflow.core import artifacts
+from mirflow.dsp.beats.log_mel import RATE, log_mel
+from training import compose, render, sources
+from training.score import DRUMS, SPLITS, Performance, Score, perform, tempo_curve
+
+SECONDS = 45.0
+KINDS = {
+    "band": 0.26,
+    "composed": 0.35,
+    "drums": 0.07,
+    "patterns": 0.07,
+    "clicks": 0.02,
+    "piano": 0.09,
+    "scores": 0.1,
+    "none": 0.05,
+}
+EXPRESSIVE_PROGRAMS = (0, 0, 0, 1, 2, 4, 6, 24, 46)
+
+
+def _times(random, count: int, bpm: float, style: str, start: float) -> np.ndarray:
+    return start + np.concatenate([[0], np.cumsum(60 / tempo_curve(random, count - 1, bpm, style))])
+
+
+def _jitter(random) -> float:
+    return 0.0 if random.random() < 0.25 else float(random.uniform(0.002, 0.014))
+
+
+def composed(random, folder: Path, split: str, pitched: bool = True) -> Performance:
+    """Compose a piece, with its own tempo curve."""
+    score, bpm = compose.compose(random, SECONDS, pitched=pitched)
+    has_drums = DRUMS in score.parts
+    styles = ("steady", "drift", "change", "ramp", "rubato")
+    style = random.choice(styles, p=(0.5, 0.28, 0.08, 0.08, 0.06) if has_drums else (0.38, 0.22, 0.05, 0.08, 0.27))
+    jitter = _jitter(random)
+    return perform(score, _times(random, len(score.beats), bpm, style, 0.0), random, jitter)
+
+
+def band(random, folder: Path, split: str, expressive: bool = False) -> Performance:
+    """Arrange a song of POP909 for random instruments, with drums by a person or a pattern, and a bass line."""
+    songs = sources.pop909_songs(folder, split)
+    song = sources.pop909(songs[random.integers(len(songs))])
+    times, positions = song["beats"], song["positions"]
+    index = np.arange(len(times), dtype=float)
+
+    def score_time(seconds: np.ndarray) -> np.ndarray:
+        period = np.median(np.diff(times))
+        low = np.concatenate([[times[0] - 8 * period], times, [times[-1] + 8 * period]])
+        return np.interp(seconds, low, np.concatenate([[-8.0], index, [index[-1] + 8]]))
+
+    original = 60 / np.median(np.diff(times))
+    stretch = float(np.exp(random.uniform(np.log(0.62), np.log(1.6))))
+    bpm = float(np.clip(original * stretch, 45, 220))
+    length = int(SECONDS * bpm / 60) + 2
+    starts = np.flatnonzero(positions == 1)
+    starts = starts[starts < max(len(times) - length, 1)]
+    first = int(starts[random.integers(len(starts))]) if len(starts) and random.random() < 0.8 else 0
+    last = min(len(times), first + length)
+    score = Score(index[first:last] - first, positions[first:last])
+    transpose = int(random.integers(-5, 7))
+    tracks = {name: notes for name, notes in song["tracks"].items() if name in ("MELODY", "BRIDGE", "PIANO")}
+    if expressive:
+        kept = ["PIANO", "MELODY"] if random.random() < 0.5 else ["PIANO"]
+    else:
+        kept = [name for name in tracks if random.random() < 0.85] or ["PIANO"]
+    program = int(random.choice(EXPRESSIVE_PROGRAMS))
+    for name in kept:
+        if name not in tracks:
+            continue
+        if expressive:
+            part = score.part(program)
+        else:
+            pool = compose.MELODY_PROGRAMS if name == "MELODY" else compose.CHORD_PROGRAMS
+            part = score.part(int(random.choice(pool)))
+        begin, end = score_time(tracks[name][:, 0]) - first, score_time(tracks[name][:, 1]) - first
+        for b, e, pitch, velocity in zip(begin, end, tracks[name][:, 2], tracks[name][:, 3], strict=True):
+            if -4 <= b < last - first:
+                score.notes.append((b, e - b, int(np.clip(pitch + transpose, 0, 127)), int(velocity), part))
+    if not expressive and random.random() < 0.65:
+        part = score.part(int(random.choice(compose.BASS_PROGRAMS)))
+        cells = compose._bass_times(random, 4, 4, bpm)
+        root = np.zeros(last - first + 8, int) - 1
+        for b, e, pitch, _ in song["chords"]:
+            low, high = np.round(score_time(np.array([b, e])) - first).astype(int)
+            root[max(low, 0) : max(high, 0)] = pitch
+        for at in np.flatnonzero(score.positions == 1):
+            for t, duration, kind in cells:
+                beat = int(at + t)
+                if beat < len(root) and root[beat] >= 0:
+                    pitch = 36 + (root[beat] + transpose) % 12 + {"fifth": 7, "octave": 12}.get(kind, 0)
+                    score.notes.append((at + t, duration, pitch, int(random.integers(75, 110)), part))
+    if not expressive and random.random() < 0.75:
+        part = score.part(DRUMS)
+        downbeats = np.flatnonzero(score.positions == 1)
+        recordings = [
+            row for row in sources.groove_recordings(folder, split)
+            if row["time_signature"] == "4-4" and 0.72 < float(row["bpm"]) / bpm < 1.39
+        ]  # fmt: skip
+        if len(downbeats) and recordings and random.random() < 0.6:
+            row = recordings[random.integers(len(recordings))]
+            notes = sources.groove(folder, row["midi_filename"])
+            bars = max(1, int(notes[-1, 0] // 4))
+            for repeat in range(-1, (last - first) // (4 * bars) + 1):
+                for b, e, pitch, velocity in notes:
+                    at = downbeats[0] + repeat * 4 * bars + b
+                    if b < 4 * bars and 0 <= at < last - first:
+                        score.notes.append((at, e - b, int(pitch), int(velocity), part))
+        elif len(downbeats):
+            for t, drum, velocity in compose.drum_track(random, (last - first) // 4 + 1, 4, 4, bpm):
+                at = downbeats[0] % 4 - 4 + t
+                if 0 <= at < last - first:
+                    score.notes.append((at, 0.2, drum, velocity, part))
+    if expressive:
+        style = random.choice(["rubato", "drift", "steady"], p=[0.6, 0.2, 0.2])
+        jitter = float(random.uniform(0.004, 0.022))
+    else:
+        style = random.choice(["steady", "drift", "change", "ramp"], p=[0.6, 0.26, 0.06, 0.08])
+        jitter = _jitter(random)
+    return perform(score, _times(random, len(score.beats), bpm, style, 0.0), random, jitter)
+
+
+def piano(random, folder: Path, split: str) -> Performance:
+    """Play the piano of a song of POP909 expressively."""
+    return band(random, folder, split, expressive=True)
+
+
+def drums(random, folder: Path, split: str) -> Performance:
+    """A person's drumming alone, at its own tempo or near it."""
+    recordings = sources.groove_recordings(folder, split)
+    row = recordings[random.integers(len(recordings))]
+    beats = int(row["time_signature"][0])
+    notes = sources.groove(folder, row["midi_filename"])
+    bpm = float(np.clip(float(row["bpm"]) * np.exp(random.normal(0, 0.15)), 45, 230))
+    count = int(notes[-1, 0]) + 1
+    length = int(SECONDS * bpm / 60) + 2
+    first = int(random.integers(max(1, (count - length) // beats + 1))) * beats
+    last = min(count, first + length)
+    if last - first < 8:
+        first, last = 0, max(count, 8)
+    score = Score(np.arange(last - first, dtype=float), (np.arange(first, last) % beats) + 1)
+    part = score.part(DRUMS)
+    score.notes = [(b - first, e - b, int(p), int(v), part) for b, e, p, v in notes if first - 0.2 <= b < last - 0.4]
+    return perform(score, _times(random, last - first, bpm, "steady", 0.0), random, 0.0)
+
+
+def patterns(random, folder: Path, split: str) -> Performance:
+    """Drum patterns alone."""
+    return composed(random, folder, split, pitched=False)
+
+
+def scores(random, folder: Path, split: str) -> Performance:
+    """A written score from the corpus of music21, for random instruments, with the freedom of a performer."""
+    pieces = sources.corpus(folder, split)
+    if not pieces:
+        return composed(random, folder, split)
+    piece = pieces[random.integers(len(pieces))]
+    beats, positions = np.array(piece["beats"]), np.array(piece["positions"])
+    unit = np.median(np.diff(beats))
+    compound = abs(unit - 1.5) < 1e-6
+    bpm = float(np.clip(np.exp(random.normal(np.log(88 if compound else 105), 0.3)), 42, 220))
+    length = int(SECONDS * bpm / 60) + 2
+    starts = np.flatnonzero(positions == 1)
+    starts = starts[starts < max(len(beats) - length, 1)]
+    first = int(starts[random.integers(len(starts))]) if len(starts) and random.random() < 0.5 else 0
+    last = min(len(beats), first + length)
+    while last - first < 10:
+        return composed(random, folder, split)
+    score = Score(beats[first:last], positions[first:last])
+    same = random.random() < 0.45
+    family = compose.CHORD_PROGRAMS if random.random() < 0.5 else compose.MELODY_PROGRAMS
+    program = int(random.choice(family))
+    numbers = {}
+    transpose = int(random.integers(-5, 6))
+    for begin, duration, pitch, number in piece["notes"]:
+        if beats[first] - 3 <= begin < beats[last - 1] + 3 and (begin >= beats[first] - 1e-6 or first == 0):
+            if number not in numbers:
+                numbers[number] = score.part(program if same else int(random.choice(family)))
+            strong = np.abs(beats[positions == 1] - begin).min() < 1e-3
+            velocity = int(np.clip(random.normal(84 if strong else 74, 9), 20, 127))
+            score.notes.append((begin, duration, int(np.clip(pitch + transpose, 0, 127)), velocity, numbers[number]))
+    if not score.notes:
+        return composed(random, folder, split)
+    style = random.choice(["steady", "drift", "rubato", "ramp"], p=[0.3, 0.25, 0.38, 0.07])
+    return perform(score, _times(random, len(score.beats), bpm, style, 0.0), random, float(random.uniform(0, 0.018)))
+
+
+MAKERS = {"band": band, "composed": composed, "drums": drums, "patterns": patterns, "piano": piano, "scores": scores}
+
+
+def without_beats(random, split: str) -> np.ndarray:
+    """Return a sound without beats: noise, a held chord, bursts like syllables, single events, or nearly nothing."""
+    total, kind = int(SECONDS * RATE), random.integers(5)
+    time = np.arange(total) / RATE
+    if kind == 0:
+        colour = random.choice([0.0, 0.5, 0.95, 0.995])
+        out = render.signal.lfilter([1], [1, -colour], random.standard_normal(total))
+        out *= 1 + random.uniform(0, 0.9) * np.sin(2 * np.pi * random.uniform(0.02, 0.3) * time)
+    elif kind == 1:
+        notes = []
+        begin = 0.0
+        while begin < SECONDS:
+            length = float(random.exponential(6) + 2)
+            root = random.integers(36, 60)
+            notes += [(begin + random.uniform(0, 0.5), length, int(root + k), 70, 0) for k in (0, 7, 12, 16)]
+            begin += length * random.uniform(0.7, 1.1)
+        sound = Performance(
+            np.array(notes, float),
+            [int(random.choice([48, 49, 50, 52, 88, 89, 90, 91, 94, 95, 19]))],
+            np.zeros(0),
+            np.zeros(0, int),
+        )
+        out = render.synthesise(sound, split, random, RATE, SECONDS)
+    elif kind == 2:
+        out, begin = 0.001 * random.standard_normal(total), 0
+        while begin < total - RATE:
+            length = int(RATE * random.uniform(0.06, 0.3))
+            pitch = random.uniform(90, 260) * np.exp(np.cumsum(random.normal(0, 0.002, length)))
+            voice = (
+                render.signal.sawtooth(2 * np.pi * np.cumsum(pitch) / RATE)
+                if random.random() < 0.7
+                else random.standard_normal(length)
+            )
+            formant = random.uniform(300, 2500)
+            voice = render.signal.sosfilt(
+                render.signal.butter(1, [formant * 0.7, formant * 1.4], "bandpass", fs=RATE, output="sos"), voice
+            )
+            out[begin : begin + length] += voice * np.hanning(length) * random.uniform(0.1, 1)
+            begin += length + int(
+                RATE * (random.exponential(0.06) + (random.random() < 0.15) * random.uniform(0.2, 1.2))
+            )
+    elif kind == 3:
+        count = int(random.integers(1, 60))
+        notes = [
+            (t, random.uniform(0.1, 3), int(random.integers(36, 90)), int(random.integers(40, 120)), 0)
+            for t in random.uniform(0, SECONDS, count)
+        ]
+        sound = Performance(
+            np.array(notes, float),
+            [int(random.choice([0, 12, 47, 98, 115, 122, 123, DRUMS]))],
+            np.zeros(0),
+            np.zeros(0, int),
+        )
+        out = render.synthesise(sound, split, random, RATE, SECONDS)
+    else:
+        out = 1e-3 * random.standard_normal(total)
+        out[int(random.integers(total))] = random.uniform(0, 1)
+    return np.asarray(out, np.float32) * 0.5 / max(np.abs(out).max(), 1e-9)
+
+
+def make(split: str, index: int, folder: Path) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
+    """Make piece number `index` of a set: its kind, samples float32 [n] at `RATE`, beats in seconds, and positions."""
+    random = np.random.default_rng([SPLITS.index(split), index])
+    kind = str(random.choice(list(KINDS), p=np.array(list(KINDS.values())) / sum(KINDS.values())))
+    if kind == "none":
+        samples, beats, positions = without_beats(random, split), np.zeros(0), np.zeros(0, int)
+    elif kind == "clicks":
+        bpm, bar = random.uniform(40, 240), int(random.choice([0, 0, 3, 4]))
+        beats = np.arange(random.choice([0.0, random.uniform(0, 3)]), SECONDS - 0.1, 60 / bpm)
+        positions = np.arange(len(beats)) % bar + 1 if bar else np.zeros(len(beats), int)
+        samples = render.clicks(beats, positions == 1, random, RATE, SECONDS)
+    else:
+        performance = MAKERS[kind](random, folder, split)
+        choice = random.random()
+        # Music begins at sample 0, after a silence, or was cut from the middle of a piece.
+        start = (
+            0.0
+            if choice < 0.35
+            else float(random.uniform(0.05, 3.5))
+            if choice < 0.7
+            else -float(random.uniform(0.5, 9))
+        )
+        if performance.notes[:, 0].min(initial=0) < 0 and start >= 0:
+            start -= performance.notes[:, 0].min()
+        performance.notes[:, 0] += start
+        end = min(SECONDS, start + performance.beats[-1] + 1.5)
+        performance.beats = performance.beats + start
+        samples = render.synthesise(performance, split, random, RATE, end)
+        samples = samples * (0.7 / max(np.abs(samples).max(), 1e-6))
+        if random.random() < 0.12:
+            samples = np.pad(samples, (0, int(random.uniform(1, 6) * RATE)))
+        beats, positions = performance.beats, performance.positions
+        sounding = performance.notes[(performance.notes[:, 0] >= 0) & (performance.notes[:, 0] < end)]
+        if len(sounding):
+            period = np.median(np.diff(beats))
+            last = (sounding[:, 0]).max() + period * 0.6
+            first = sounding[:, 0].min() - 0.06
+            if start < 0:
+                first = -0.02
+            kept = (beats >= max(first, -0.02)) & (beats <= min(last, end))
+            beats, positions = np.maximum(beats[kept], 0), positions[kept]
+        else:
+            beats, positions = np.zeros(0), np.zeros(0, int)
+    return kind, render.recorded(samples, random, RATE), beats, positions
+
+
+def main() -> None:
+    """Make pieces FIRST to FIRST + COUNT - 1 of a set; those that exist are kept."""
+    import soundfile
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="the source material")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("split", choices=SPLITS)
+    parser.add_argument("first", type=int)
+    parser.add_argument("count", type=int)
+    parser.add_argument("--step", type=int, default=1)
+    arguments = parser.parse_args()
+    target = arguments.out / arguments.split
+    target.mkdir(parents=True, exist_ok=True)
+    for index in range(arguments.first, arguments.first + arguments.count, arguments.step):
+        path = target / f"{index:06d}.npz"
+        if path.exists():
+            continue
+        kind, samples, beats, positions = make(arguments.split, index, arguments.folder)
+        mel = log_mel(samples).astype(np.float16)
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.savez(file, mel=mel, beats=beats, positions=positions, kind=kind)
+        os.replace(partial, path)
+        if arguments.split == "test" and kind != "none":
+            piece = target / kind / f"{index:06d}"
+            piece.mkdir(parents=True, exist_ok=True)
+            soundfile.write(piece / "mix.flac", samples / max(1.0, np.abs(samples).max()), RATE)
+            artifacts.write_times(piece / "beats.txt", beats)
+            artifacts.write_times(piece / "downbeats.txt", beats[positions == 1])
+
+
+if __name__ == "__main__":
+    main()

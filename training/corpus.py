@@ -1,0 +1,92 @@
+"""Extract scores in many metres from music21 into TRAIN/corpus.jsonl: `python -m training.corpus TRAIN`."""
+
+import json
+import sys
+from pathlib import Path
+
+FOLDERS = ("bach", "ryansMammoth", "airdsAirs", "oneills1850", "haydn", "mozart", "beethoven", "schubert", "chopin",
+           "schumann_clara", "schumann_robert", "corelli", "handel", "monteverdi", "joplin", "weber", "trecento",
+           "essenFolksong", "josquin", "palestrina", "verdi", "liliuokalani", "demos", "ciconia", "cpebach",
+           "nottingham-dataset")  # fmt: skip
+LEFT_OUT = (
+    "nottingham",
+    "palestrina",
+    "trecento",
+    "josquin",
+    "ciconia",
+    "monteverdi",
+)  # kept for measuring; unmeasured
+MOST_NOTES = 1500
+MOST_TUNES = 30  # per file with several tunes
+
+
+def scores(stream):
+    """Yield the scores of a parsed file: one, or each of an opus."""
+    yield from (
+        list(stream.scores)[:MOST_TUNES]
+        if hasattr(stream, "scores") and stream.isStream and stream.classes[0] == "Opus"
+        else [stream]
+    )
+
+
+def extract(score, name: str) -> dict | None:
+    """Return notes (start, duration in quarters, pitch, part), beats (quarters) and positions; None without a metre."""
+    parts = list(score.parts) or [score]
+    notes = []
+    for number, part in enumerate(parts[:8]):
+        for element in part.flatten().notes:
+            for pitch in element.pitches:
+                notes.append((float(element.offset), float(element.quarterLength), pitch.midi, number))
+    beats, positions = [], []
+    for measure in parts[0].getElementsByClass("Measure"):
+        signature = measure.timeSignature or measure.getContextByClass("TimeSignature")
+        if signature is None:
+            return None
+        numerator, denominator = signature.numerator, signature.denominator
+        compound = numerator in (6, 9, 12) and denominator >= 8
+        unit = 4 / denominator * (3 if compound else 1)
+        count = numerator // 3 if compound else numerator
+        full = count * unit
+        length = float(measure.duration.quarterLength)
+        missing = max(0.0, full - length) if not beats else 0.0  # a pick-up bar lacks its first beats
+        for index in range(count):
+            at = index * unit - missing
+            if -1e-6 <= at < length - 1e-6:
+                beats.append(float(measure.offset) + at)
+                positions.append(index + 1)
+    notes.sort()
+    if len(notes) < 24 or len(beats) < 16:
+        return None
+    return {"name": name, "notes": notes[:MOST_NOTES], "beats": beats, "positions": positions}
+
+
+def main() -> None:
+    """Write one line of JSON per score."""
+    import random
+
+    from music21 import converter, corpus
+
+    paths = [
+        p
+        for p in corpus.getPaths()
+        if any(f in p.parts for f in FOLDERS) and not any(word in str(p).lower() for word in LEFT_OUT)
+    ]
+    random.Random(0).shuffle(paths)
+    with (Path(sys.argv[1]) / "corpus.jsonl").open("w") as out:
+        for path in paths:
+            try:
+                parsed = converter.parse(path)
+                found = [
+                    extract(score, f"{path.parent.name}/{path.name}#{k}") for k, score in enumerate(scores(parsed))
+                ]
+            except Exception as error:  # files of the corpus that music21 itself cannot read  # noqa: BLE001
+                print(f"{path.name}: {error}", file=sys.stderr)
+                continue
+            for piece in found:
+                if piece:
+                    out.write(json.dumps(piece) + "\n")
+                    out.flush()
+
+
+if __name__ == "__main__":
+    main()
