@@ -1,1 +1,1 @@
-"""Beat tracking by signal processing: onset strength in bands, periodicity, metre and Viterbi decoding."""
+"""Beat tracking: the network that hears beats, Viterbi decoding of what it says, and how clearly a sound pulses."""
