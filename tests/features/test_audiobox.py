@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+import model_files
 from conftest import jobs, loop, run_snakemake, write
 from mirflow import features
 from mirflow.commands import main
@@ -58,7 +59,7 @@ def load() -> audiobox.Network:
 
 def test_without_torch_a_person_is_told_what_to_install(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    (folder / WEIGHTS).write_bytes(b"x")
+    model_files.safetensors(folder / WEIGHTS)
     (folder / JSON).write_text("{}")
     with pytest.raises(MirflowError, match=r"audiobox: the package \w+ is missing; it is in envs/models\.txt"):
         load()
@@ -233,4 +234,4 @@ def test_wrong_files_are_refused_by_name(model, folder):
         with pytest.raises(MirflowError, match=f"{name}: {message}"):
             load()
         path.write_bytes(before)
-        path.with_name(f"{name}.sha256").unlink()
+        path.with_name(f"{name}.sha256").unlink(missing_ok=True)
