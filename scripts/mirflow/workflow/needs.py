@@ -58,6 +58,9 @@ def needs(config: Mapping[str, Any]) -> list[Need]:
     drums = backends.MODELS.get(config["transcribe"]["drums"])
     if drums:
         add(drums, f"transcribe.drums: {config['transcribe']['drums']}", "drums.mid")
+    if config["transcribe"]["drum_stems"] != "none":
+        chosen = config["transcribe"]["drum_stems"]
+        add(chosen, f"transcribe.drum_stems: {chosen}", "drum_stems")
     for feature in features.wanted(config):
         keys = [field.key for field in feature.fields]
         for name in feature.inputs:
