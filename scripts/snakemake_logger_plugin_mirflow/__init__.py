@@ -97,7 +97,9 @@ class LogHandler(LogHandlerBase):
             if rule in stats:
                 self.stages.setdefault(stage, [0, 0, 0])[2] += stats[rule]
         part = ""
-        if self.batch:
+        if self.batch and self.batch.of_library:
+            part = "all tracks together: "
+        elif self.batch:
             first = self.batch.before + 1
             part = f"tracks {first} to {self.batch.before + self.batch.size} of {self.batch.tracks}: "
         count = self.wording.count

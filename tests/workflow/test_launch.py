@@ -58,6 +58,8 @@ SNAKEMAKE = """
 import json, os, sys
 from mirflow.workflow import batches
 state = batches.batch()
+if state.of_library:
+    sys.exit(0)
 print(state.chosen[0], state.chosen[-1], state.before, state.jobs, state.idle, file=open(sys.argv[1], "a"))
 what = dict(pair.split("=") for pair in sys.argv[2:]).get(state.chosen[0], "done")
 if what != "idle" and what != "refused":

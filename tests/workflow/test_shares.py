@@ -191,7 +191,7 @@ def test_the_script_runs_its_share_with_arguments_that_arrive_whole(tmp_path, mo
         done = subprocess.run(["sh", script, *arguments], env=os.environ | variables, text=True, stdout=subprocess.PIPE)
         assert done.stdout.splitlines() == [
             "-m", "mirflow", "run", "--library", f"{tmp_path}/it's $(x)", "--results", f"{tmp_path}/out 5%",
-            "--jobs", "2", "--share", "2/3", "--", "--resources", "mem_mb=5000", "gpu=1", "downloads=2",
+            "--jobs", "2", "--share", "2/3", "--", "--resources", "mem_mb=5000", "gpu=1", "downloads=2", "lookups=1",
             "--config", "skip=[a, b]",
         ]  # fmt: skip
     assert subprocess.run(["sh", script], stderr=subprocess.PIPE).returncode == 2

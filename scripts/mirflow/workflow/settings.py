@@ -153,9 +153,9 @@ def export(config: dict) -> None:
         if not scratch.is_dir():
             raise MirflowError(f"scratch: {scratch} is no directory")
         os.environ[artifacts.SCRATCH] = str(scratch.absolute())
-    chosen = config["metadata"]
-    os.environ[services.CONTACT] = chosen["contact"]
-    os.environ[services.KEY] = chosen["acoustid_key"] or os.environ.get(ACOUSTID_KEY, "")
+    chosen = config.get("metadata", {})
+    os.environ[services.CONTACT] = chosen.get("contact", "")
+    os.environ[services.KEY] = chosen.get("acoustid_key") or os.environ.get(ACOUSTID_KEY, "")
 
 
 def path(text: str) -> Path:
