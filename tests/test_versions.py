@@ -47,7 +47,7 @@ def test_the_modules_of_this_release_are_listed():
 
 
 def test_values_that_moved_are_seen_and_rounding_is_not():
-    stored = {"onsets": {"version": 1, "values": {"times": [1.0, 2.0], "name": "x"}}}
+    stored = {"onsets": {"version": identity.declared_version("onsets"), "values": {"times": [1.0, 2.0], "name": "x"}}}
     assert known_values.moved("onsets", stored, {"times": [1.0001, 2.0], "name": "x"}) == []
     assert known_values.moved("onsets", stored, {"times": [1.0, 2.01], "name": "x"}) == ["times[1]: 2.0 → 2.01"]
     assert len(known_values.moved("onsets", stored, {"times": [1.0], "name": "y"})) == 2
