@@ -6,7 +6,7 @@ from mirflow.export import readme
 from mirflow.export.build import Row
 from mirflow.export.convert import Form
 from mirflow.export.items import SPLITS
-from mirflow.export.numbers import Choice, declared
+from mirflow.export.numbers import Choice
 from mirflow.export.settings import Settings
 from mirflow.export.tree import Tree
 
@@ -26,7 +26,7 @@ configs:
 """
 USE = """
 Each split is a folder with the sounds and `metadata.jsonl`: `file_name`, `text` (the prompt), `track`, the place in the
-track, and all numbers (null where one does not exist).
+track, and all numbers.
 
 ```python
 from datasets import load_dataset
@@ -45,20 +45,22 @@ def longest(settings: Settings) -> float:
 
 def write(made: Tree, rows: Sequence[Row], choice: Choice, settings: Settings) -> None:
     """Write metadata.jsonl of each split, and a README.md with the card that `datasets` reads."""
-    kinds = {key: field.kind for key, field in declared().items()}
     present = [split for split in SPLITS if any(row.item.split == split for row in rows)]
     for split in present:
-        lines = [_line(row, choice, kinds, settings) for row in rows if row.item.split == split]
+        lines = [_line(row, settings) for row in rows if row.item.split == split]
         made.write_lines(f"{split}/metadata.jsonl", lines)
     splits = "\n".join(f"  - split: {split}\n    path: {split}/**" for split in present)
     page = readme.page("Export as AudioFolder", USE, rows, choice, settings)
     made.write("README.md", CARD.format(splits=splits) + page)
 
 
-def _line(row: Row, choice: Choice, kinds: dict[str, type], settings: Settings) -> dict:
-    """Return a line; the type of each column is the same in all lines and all splits."""
+def _line(row: Row, settings: Settings) -> dict:
+    """Return a line; the type of each column is the same in all lines and all splits.
+
+    `datasets` refuses splits of which a column is always null in one of them. So a second number says where one does
+    not exist, as for conditioners.
+    """
     item = row.item
-    numbers = {column.key: item.info[column.key] for column in choice.columns}
     return {
         "file_name": row.file.partition("/")[2],
         "text": row.prompts[0],
@@ -68,5 +70,5 @@ def _line(row: Row, choice: Choice, kinds: dict[str, type], settings: Settings) 
         "start_seconds": float(round(item.start, 6)),
         "seconds": float(round(row.frames / FORM.rate, 6)),
         "track_seconds": float(round(item.total, 6)),
-        **{key: None if value is None else kinds[key](value) for key, value in numbers.items()},
+        **{key: float(value) for key, value in row.numbers.items()},
     }
