@@ -15,6 +15,9 @@ VERSION = 1  # of the activations; raise it when their values change
 BEAT_OFFSET = 1.5  # nats
 TEMPO_WEIGHT = 1.5  # nats per second, times the log of the tempo's probability over the average one
 TEMPO_WINDOW = 1.0  # s
+# Where double or half the tempo explains the music as well, the one nearer to the usual tempo is meant.
+USUAL_TEMPO, TEMPO_SPREAD = 110.0, 0.5  # beats per minute, standard deviation of its logarithm
+USUAL_WEIGHT = 1.0  # nats per second, times the log of the usual tempo's bell
 LONGEST_BREAK = 2.0  # s; beats continue through a silence up to this duration, and stop at a longer one
 
 
@@ -75,4 +78,5 @@ def tempo_evidence(tempo: np.ndarray) -> np.ndarray:
     position = np.log2(60 * log_mel.FRAME_RATE / intervals / network.TEMPI[0]) * 12
     evidence = np.log(np.maximum(share * len(network.TEMPI), 1e-2))
     columns = np.arange(len(network.TEMPI))
-    return np.stack([TEMPO_WEIGHT * np.interp(position, columns, row) for row in evidence]).astype(np.float32)
+    usual = -0.5 * USUAL_WEIGHT * (np.log(60 * log_mel.FRAME_RATE / intervals / USUAL_TEMPO) / TEMPO_SPREAD) ** 2
+    return np.stack([TEMPO_WEIGHT * np.interp(position, columns, row) + usual for row in evidence]).astype(np.float32)
