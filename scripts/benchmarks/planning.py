@@ -154,7 +154,8 @@ def snakemake(copy: Path, library: Path, results: Path, *options: str) -> Cost:
 def in_batches(copy: Path, library: Path, results: Path, batch: int) -> Cost:
     """Run the workflow as `make run` does, one batch of tracks after the other, and measure it."""
     command = [sys.executable, "-m", "mirflow", "run", "--library", str(library), "--results", str(results)]
-    return measure.run([*command, "-j", str(os.cpu_count()), "--batch", str(batch)], copy)
+    options = ["-j", str(os.cpu_count()), "--batch", str(batch), "--", "--config", *project.SETTINGS]
+    return measure.run([*command, *options], copy)
 
 
 if __name__ == "__main__":

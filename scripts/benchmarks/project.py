@@ -7,6 +7,8 @@ from pathlib import Path
 
 from mirflow.core.layout import PROJECT
 
+# What concerns all tracks at once is no step of a track, and its values are not those of the track alone.
+SETTINGS = ("skip=[duplicates]",)
 COPIED = ("Snakefile", "rules", "scripts", "config", "profiles", "envs")  # what a run needs
 
 
@@ -36,4 +38,4 @@ def snakemake(library: Path, results: Path, *options: str, config: tuple[str, ..
     config : further settings, as ``name=value``
     """
     places = [f"{name}={json.dumps(str(path))}" for name, path in (("library", library), ("results", results))]
-    return [sys.executable, "-m", "snakemake", *options, "--config", *places, *config]
+    return [sys.executable, "-m", "snakemake", *options, "--config", *places, *SETTINGS, *config]

@@ -303,8 +303,8 @@ def noise(seconds, rate=44100, channels=2):
 
 def test_the_audio_is_mono_at_16_khz_and_never_shorter_than_a_second():
     assert len(audio_input.prepare(noise(10), 600).samples) == 160000
-    left = np.stack([np.ones(44100), -np.ones(44100)]).astype(np.float32)
-    assert np.abs(audio_input.prepare(Audio(left, 44100), 600).samples).max() < 1e-6
+    sides = np.stack([np.ones(44100), np.zeros(44100)]).astype(np.float32)
+    assert np.median(audio_input.prepare(Audio(sides, 44100), 600).samples) == pytest.approx(0.5, abs=1e-3)
     tiny = audio_input.prepare(noise(1 / 44100), 600)
     assert len(tiny.samples) == 16000 and tiny.seconds == pytest.approx(1 / 44100) and not tiny.silent
 

@@ -53,7 +53,7 @@ def needs(config: Mapping[str, Any]) -> list[Need]:
     stems, beats, describe = config["stems"], config["beats"], config["describe"]
     if stems["backend"] != "dsp":
         add(trained.entry(stems["backend"], stems["model"]), f"stems.backend: {stems['backend']}", "stems")
-    if beats["backend"] != "dsp":
+    if beats["backend"] == "beat_this":
         add(beats["model"], f"beats.backend: {beats['backend']}", "beats")
     drums = backends.MODELS.get(config["transcribe"]["drums"])
     if drums:
