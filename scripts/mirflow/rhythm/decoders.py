@@ -10,7 +10,7 @@ VERSION = 2  # of the grids; raise it when their times change
 TEMPO_CHANGE_COST = 50.0  # nats, times the absolute logarithm of the ratio of consecutive beat intervals
 # Nats that a segment of beats costs. Its evidence has to exceed them: a segment has thousands of possible starts, tempi
 # and metres, and one of them fits by chance.
-SEGMENT_COST = 8.0
+SEGMENT_COST = 16.0
 # Frames/s. At this frame rate and 250 beats per minute, one frame more makes an interval 6 % longer, and
 # TEMPO_CHANGE_COST still allows that. Coarser activations are interpolated.
 LOWEST_FRAME_RATE = 75
