@@ -109,3 +109,35 @@ def stamp(path):
     except OSError:  # the job itself will report it
         return ""
     return f"{status.st_size} {int(status.st_mtime) // 2 * 2}"
+
+
+def further(paths):
+    return " ".join(f"--extra {stem} {shlex.quote(path)}" for stem, path in zip(EXTRA, paths))
+
+
+def transcriptions(track):
+    """Return the files of a track that nothing else is made from, and that the settings ask for."""
+    files = layout.track_files(RESULTS, track)
+    wanted = {
+        files.drums_midi: DRUMS,
+        files.drums_quantised_midi: DRUMS and TRANSCRIBE["quantise"],
+        **dict.fromkeys(files.drum_stems.values(), DRUM_STEMS),
+        files.bass_midi: TRANSCRIBE["bass"] != "none",
+    }
+    return [path for path, is_wanted in wanted.items() if is_wanted]
+
+
+def complete(wildcards):
+    """What was measured of all tracks that can be exported; of their crops, the files that are written last."""
+    ready = exports.ready(RESULTS, LIBRARY.tracks, UNMADE, CROPPING)
+    infos = [layout.track_files(RESULTS, track).info for track in ready]
+    return infos + [layout.crops_stamp(RESULTS, track) for track in ready if CROPPING]
+
+
+def sounds(wildcards):
+    """What is heard of all tracks that can be exported; of their crops, the lists."""
+    ready = exports.ready(RESULTS, LIBRARY.tracks, UNMADE, CROPPING)
+    tracks = [layout.track_files(RESULTS, track, config["stems"]["format"]) for track in ready]
+    if CROPPING:
+        return [track.crops for track in tracks]
+    return [track.full_mix if EXPORT["sound"] == "mix" else track.stem(EXPORT["sound"]) for track in tracks]

@@ -15,22 +15,6 @@ except MirflowError as error:
 DECLARED = json.dumps({key: [field.bounds, field.range] for key, field in numbers.declared().items()})
 
 
-def complete(wildcards):
-    """What was measured of all tracks that can be exported; of their crops, the files that are written last."""
-    ready = exports.ready(RESULTS, LIBRARY.tracks, UNMADE, CROPPING)
-    infos = [layout.track_files(RESULTS, track).info for track in ready]
-    return infos + [layout.crops_stamp(RESULTS, track) for track in ready if CROPPING]
-
-
-def sounds(wildcards):
-    """What is heard of all tracks that can be exported; of their crops, the lists."""
-    ready = exports.ready(RESULTS, LIBRARY.tracks, UNMADE, CROPPING)
-    tracks = [layout.track_files(RESULTS, track, config["stems"]["format"]) for track in ready]
-    if CROPPING:
-        return [track.crops for track in tracks]
-    return [track.full_mix if EXPORT["sound"] == "mix" else track.stem(EXPORT["sound"]) for track in tracks]
-
-
 for target in targets.names():
 
     rule:
@@ -53,9 +37,9 @@ for target in targets.names():
         resources:
             mem_mb=2000,
         params:
-            results=RESULTS,
+            results=lambda wildcards: RESULTS,
             target=target,
-            place=PLACES[target],
+            place=lambda wildcards, output: os.path.dirname(output[0]),
             settings=json.dumps(EXPORT),
             skip=UNMADE,
             made_by=identity.made_by(
@@ -85,7 +69,7 @@ rule tables:
     resources:
         mem_mb=2000,
     params:
-        results=RESULTS,
+        results=lambda wildcards: RESULTS,
         skip=UNMADE,
         crops="--crops" if CROPPING else "",
         made_by=identity.made_by("tables", tracks=len(LIBRARY.tracks)),

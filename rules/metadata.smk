@@ -87,7 +87,7 @@ rule lookup:
     params:
         service=config["metadata"]["lookup"],
         cache=layout.own(RESULTS, "metadata"),
-        results=RESULTS,
+        results=lambda wildcards: RESULTS,
         track=lambda wildcards: wildcards.parent + wildcards.name,
         made_by=identity.made_by("lookup", service=config["metadata"]["lookup"]),
     shell:
@@ -113,7 +113,7 @@ rule duplicates:
     resources:
         mem_mb=1000,  # measured with 10 000 tracks
     params:
-        results=RESULTS,
+        results=lambda wildcards: RESULTS,
         options=SPLIT_OPTIONS,
         made_by=identity.made_by("duplicates", split=SPLIT_OPTIONS),
     shell:

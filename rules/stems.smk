@@ -22,10 +22,6 @@ if STEMS["backend"] != "dsp":
     }
 
 
-def further(paths):
-    return " ".join(f"--extra {stem} {shlex.quote(path)}" for stem, path in zip(EXTRA, paths))
-
-
 rule stems:
     "Separate a track into drums, bass, other and vocals."
     input:

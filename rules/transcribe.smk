@@ -11,18 +11,6 @@ DRUM_MODEL = drum_backends.MODELS[DRUMS] if DRUMS else ""  # name of the trained
 DEFAULT_STEPS = 12  # to a beat, of a drums.quantised.mid that is asked for by name while transcribe.quantise is 0
 
 
-def transcriptions(track):
-    """Return the files of a track that nothing else is made from, and that the settings ask for."""
-    files = layout.track_files(RESULTS, track)
-    wanted = {
-        files.drums_midi: DRUMS,
-        files.drums_quantised_midi: DRUMS and TRANSCRIBE["quantise"],
-        **dict.fromkeys(files.drum_stems.values(), DRUM_STEMS),
-        files.bass_midi: TRANSCRIBE["bass"] != "none",
-    }
-    return [path for path, is_wanted in wanted.items() if is_wanted]
-
-
 if DRUMS:
 
     rule drum_activations:
