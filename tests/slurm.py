@@ -245,16 +245,6 @@ def stopped(site: Site, results: Path) -> None:
     site.settle(results)
 
 
-def over_memory(site: Site, results: Path) -> None:
-    """A share that takes too much memory is ended by SLURM, which says so, and made with more."""
-    job = site.submit(results, "--option=--mem=100M")
-    check(until(lambda: has_ended(job), 300), f"the array does not end: {states(job)}")
-    check("OUT_OF_MEMORY" in states(job).values(), f"100 MB were enough: {states(job)}")
-    said = site.mirflow("summary", "--results", str(results)).stdout
-    check("(OUT_OF_MEMORY); run it again" in said, f"the reason is not said: {said}")
-    site.settle(results)
-
-
 def over_time(site: Site, results: Path) -> None:
     """A share whose time is up is told to stop before that, and the next one goes on."""
     job = site.submit(results, "--option=--time=0:40", "--option=--signal=B:TERM@30", "--at-once", "1")
@@ -263,14 +253,7 @@ def over_time(site: Site, results: Path) -> None:
     site.settle(results)
 
 
-def refused(site: Site, results: Path) -> None:
-    """What the cluster can never give is said at once."""
-    done = site.mirflow("submit", "--library", str(site.library), "--results", str(results), "--shares", "2",
-                        "--cpus", "5000")  # fmt: skip
-    check(done.returncode and "SLURM does not take the job" in done.stdout, done.stdout)
-
-
-CASES = (plain_array, killed, stopped, over_memory, over_time, refused)
+CASES = (plain_array, killed, stopped, over_time)
 
 
 def main() -> int:
