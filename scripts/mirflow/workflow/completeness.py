@@ -155,6 +155,7 @@ class Ledger:
         self.path = Path(share.own(results, NAME))
         self._parents = {track.rsplit("/", n)[0] for track in library.tracks for n in range(track.count("/") + 1)}
         self._noted: dict[str, str] = {}
+        self._library = ""
         others = Path(layout.own(results, FOLDER)).glob(f"*/{NAME}")
         for path in sorted({Path(layout.own(results, NAME)), *others, self.path}, key=_age):
             self._noted |= self._read(path)
@@ -165,7 +166,10 @@ class Ledger:
         except (OSError, MirflowError):
             return {}
         tracks = content.get("tracks")
-        return tracks if content.get("of_all") == self.of_all and isinstance(tracks, dict) else {}
+        if content.get("of_all") != self.of_all or not isinstance(tracks, dict):
+            return {}
+        self._library = content.get("library", "")
+        return tracks
 
     def _state(self, track: str) -> str:
         return state_of(track, self.library, self.results, self._parents)
@@ -187,7 +191,27 @@ class Ledger:
         """
         self._noted |= {track: state for track, state in found.items() if state == self._state(track)}
         self._noted = {track: state for track, state in self._noted.items() if track in self.library.tracks}
-        artifacts.write_bytes(self.path, json.dumps({"of_all": self.of_all, "tracks": self._noted}).encode())
+        self._write()
+
+    def knows_library(self) -> bool:
+        """Whether all tracks are as they were when what concerns all of them was made, and so is that."""
+        return bool(self._library) and self._library == self._state_of_library() and not self.pending(self._noted)
+
+    def note_library(self) -> None:
+        """Write down that what concerns all tracks is made."""
+        self._library = self._state_of_library()
+        self._write()
+
+    def _state_of_library(self) -> str:
+        """Return a hash of the states of all tracks and of what concerns all; "" while some are not complete."""
+        if set(self._noted) != set(self.library.tracks):
+            return ""
+        states = (f"{track} {state}" for track, state in sorted(self._noted.items()))
+        return _hash([*states, _status(layout.duplicates_table(self.results))])
+
+    def _write(self) -> None:
+        content = {"of_all": self.of_all, "tracks": self._noted, "library": self._library}
+        artifacts.write_bytes(self.path, json.dumps(content).encode())
 
 
 def _age(path: Path) -> float:

@@ -121,6 +121,7 @@ def run(
     edges = [len(tracks) * index // count for index in range(count + 1)]  # batches of one size, but for one track
     stopped = _stops()
     state, failed = Batch((), 0, 0, len(tracks), began=time.time()), False
+    refused = False
     with tempfile.TemporaryDirectory(prefix="mirflow-") as folder:
         file = Path(folder, "batch.json")
         for begin, end in pairwise(edges) if tracks else ():
@@ -130,19 +131,20 @@ def run(
             status = _wait(subprocess.Popen(snakemake, env=os.environ | {BATCH: str(file)}), stopped)
             state = batches.read_batch(file)
             failed = failed or status != 0
-            if stopped or (status and not state.started):  # what ended this batch before its start ends all
+            refused = bool(status) and not state.started  # what ended this batch before its start ends all
+            if stopped or refused:
                 break
             state.idle += 0 if state.started else end - begin
-            if ledger:
-                pending = state.pending if state.pending is not None or status else ()
-                if state.started:
-                    before, pending = ledger.states(chosen), _pending(snakemake, file)
-                if pending is not None:
-                    ledger.note({track: before[track] for track in before if track not in pending})
-        else:
-            if share.is_whole and not stopped:
-                status, state = _of_library(snakemake, file, state, stopped, found, ledger)
-                failed = failed or status != 0
+            if ledger and not state.started and not status:  # it has said that nothing is to be done, or what
+                ledger.note({track: before[track] for track in before if track not in (state.pending or ())})
+        worked = state.started
+        if share.is_whole and not stopped and not refused and not (ledger and ledger.knows_library()):
+            status, state = _of_library(snakemake, file, state, stopped)
+            failed = failed or status != 0
+        if ledger and worked and not stopped:
+            _judge(snakemake, file, ledger, share.of(found.tracks), size)
+        if ledger and share.is_whole and not failed and not stopped:
+            ledger.note_library()
     over = state.started or state.idle == len(tracks)
     if over and not stopped and not share.is_whole:
         shares.note(results, share, state.began, time.time(), state.skip, state.crops)
@@ -150,28 +152,30 @@ def run(
     return 128 + stopped[0] if stopped else int(failed)
 
 
-def _of_library(
-    snakemake: list[str], file: Path, state: Batch, stopped: list[int], library: Library, ledger: Ledger | None
-) -> tuple[int, Batch]:
-    """Make what concerns all tracks, after the last batch; return the exit status, and what is known then.
-
-    That writes into the .INFO files of complete tracks, and leaves these complete.
-    """
-    settled = set(library.tracks) - set(ledger.pending(library.tracks)) if ledger else set()
+def _of_library(snakemake: list[str], file: Path, state: Batch, stopped: list[int]) -> tuple[int, Batch]:
+    """Make what concerns all tracks, after the last batch; return the exit status, and what is known then."""
     nothing = {"chosen": (), "before": state.tracks, "size": 0, "started": False, "pending": None}
     replace(state, **nothing, of_library=True).save(file)
     status = _wait(subprocess.Popen(snakemake, env=os.environ | {BATCH: str(file)}), stopped)
-    if ledger and not status:
-        ledger.note(ledger.states(settled))
     after = batches.read_batch(file)
     return status, replace(after, started=after.started or state.started)
 
 
-def _pending(snakemake: list[str], file: Path) -> tuple[str, ...] | None:
-    """Return which tracks of a batch Snakemake would still do something for, None if it does not say."""
-    state = batches.read_batch(file)
+def _judge(snakemake: list[str], file: Path, ledger: Ledger, tracks: list[str], size: int) -> None:
+    """Ask Snakemake about the tracks that are not known to be complete, when all is made, and write down its answer."""
+    left = ledger.pending(tracks)
+    for begin in range(0, len(left), size):
+        before = ledger.states(left[begin : begin + size])
+        pending = _pending(snakemake, file, tuple(before))
+        if pending is not None:
+            ledger.note({track: state for track, state in before.items() if track not in pending})
+
+
+def _pending(snakemake: list[str], file: Path, chosen: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return for which of these tracks Snakemake would still do something, None if it does not say."""
     asked = file.with_name("asked.json")
-    replace(state, started=False, pending=None).save(asked)
+    about = {"chosen": chosen, "size": len(chosen), "started": False, "pending": None, "of_library": False}
+    replace(batches.read_batch(file), **about).save(asked)
     command = [*snakemake, "-n"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     done = subprocess.run(command, env=os.environ | {BATCH: str(asked)}, **quiet)
