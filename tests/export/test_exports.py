@@ -2,6 +2,7 @@
 tests/consumers.)
 """
 
+import errno
 import importlib.util
 import json
 import os
@@ -20,7 +21,7 @@ from conftest import RATE, loop, write
 from mirflow.core import layout
 from mirflow.core.errors import MirflowError
 from mirflow.describe.conflicts import find
-from mirflow.export import build, convert, items, numbers, prompts, targets
+from mirflow.export import build, convert, items, numbers, prompts, targets, tree
 from mirflow.export.convert import Form
 from mirflow.export.items import Item
 from mirflow.export.settings import Settings
@@ -706,3 +707,20 @@ def test_each_export_says_how_it_is_used_and_has_no_stem(results, tmp_path, targ
     names = [path.name.lower() for path in (tmp_path / "x").rglob("*")]
     assert not [name for name in names if any(stem in name for stem in layout.STEMS)]
     assert str(tmp_path) not in page
+
+
+def test_the_earlier_export_stays_where_the_new_one_cannot_be_put_in_its_place(tmp_path, monkeypatch):
+    place = tmp_path / "export"
+    with tree.written(place) as made:
+        made.write_json("one.json", {})
+    rename = Path.rename
+
+    def fail(path: Path, target: Path) -> Path:
+        if "-new-" in path.name:
+            raise OSError(errno.EACCES, "Permission denied", str(path))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(MirflowError, match="cannot be written"), tree.written(place) as made:
+        made.write_json("two.json", {})
+    assert (place / "one.json").exists() and [path.name for path in tmp_path.iterdir()] == ["export"]

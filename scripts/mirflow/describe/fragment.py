@@ -77,12 +77,25 @@ def t5_tokens(tokenizer: Path, texts: Mapping[str, str]) -> dict[str, int]:
     ------
     MirflowError : the tokenizer cannot be read
     """
+    counter = load_tokenizer(tokenizer)
+    return {name: len(counter.encode(text).ids) for name, text in texts.items()}
+
+
+def load_tokenizer(path: str | Path) -> Any:
+    """Return the tokenizer of a tokenizer.json, which cuts no text and fills none up.
+
+    Raises
+    ------
+    MirflowError : it cannot be read
+    """
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
         raise MirflowError(f"describe.tokenizer needs the package tokenizers (envs/flamingo.txt): {error}") from error
     try:
-        counter = Tokenizer.from_file(str(tokenizer))
+        found = Tokenizer.from_file(str(path))
     except Exception as error:  # the package raises bare Exception
-        raise MirflowError(f"{tokenizer}: is not a tokenizer.json ({error})") from error
-    return {name: len(counter.encode(text).ids) for name, text in texts.items()}
+        raise MirflowError(f"{path}: is not a tokenizer.json ({error})") from error
+    found.no_truncation()
+    found.no_padding()
+    return found

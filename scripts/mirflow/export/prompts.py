@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mirflow.core.errors import MirflowError
-from mirflow.describe import conflicts
+from mirflow.describe import conflicts, fragment
 from mirflow.describe.normalise import normalise
 from mirflow.describe.prompts import KEY, RESERVED
 from mirflow.export.items import Item
@@ -236,16 +235,7 @@ def counter(tokenizer: Path | None) -> Callable[[str], int]:
     """
     if tokenizer is None:
         return estimate
-    try:
-        from tokenizers import Tokenizer
-    except ImportError as error:
-        raise MirflowError(f"describe.tokenizer needs the package tokenizers (envs/flamingo.txt): {error}") from error
-    try:
-        real = Tokenizer.from_file(str(tokenizer))
-    except Exception as error:  # the package raises bare Exception
-        raise MirflowError(f"{tokenizer}: is not a tokenizer.json ({error})") from error
-    real.no_truncation()
-    real.no_padding()
+    real = fragment.load_tokenizer(tokenizer)
     return lambda text: len(real.encode(text).ids)
 
 

@@ -144,11 +144,12 @@ def written(place: Path) -> Iterator[Tree]:
         if place.is_dir():
             place.rename(old)
         new.rename(place)
-    except OSError as error:
+    except BaseException as error:
         shutil.rmtree(new, ignore_errors=True)
-        raise _not_written(error) from error
-    except BaseException:
-        shutil.rmtree(new, ignore_errors=True)
+        if old.is_dir() and not place.exists():
+            old.rename(place)
+        if isinstance(error, OSError):
+            raise _not_written(error) from error
         raise
     shutil.rmtree(old, ignore_errors=True)
 

@@ -6,7 +6,6 @@ Music-Source-Separation-Training. The network is that of the package audio-separ
 
 from collections.abc import Sequence
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mirflow.core.errors import MirflowError
@@ -45,12 +44,7 @@ def load(files: Sequence[str | PathLike], device: str, segment: float = 0.0) -> 
     from audio_separator.separator.uvr_lib_v5.tfc_tdf_v3 import TFC_TDF_net
     from ml_collections import ConfigDict
 
-    by_kind = {Path(file).suffix.lower() in (".yaml", ".yml"): Path(file) for file in files}
-    if len(files) != 2 or len(by_kind) != 2:
-        raise MirflowError(
-            f"an MDX23C is a checkpoint and its .yaml file, not {', '.join(map(str, files)) or 'nothing'}"
-        )
-    checkpoint, configuration = by_kind[False], by_kind[True]
+    checkpoint, configuration = roformer.pair(files, "an MDX23C")
     about: dict[str, Any] = roformer.read_configuration(configuration)
     try:
         audio, model, training = about["audio"], about["model"], about["training"]

@@ -35,6 +35,21 @@ class RoFormer(Separator):
         return self.network(audio[None])[0]
 
 
+def pair(files: Sequence[str | PathLike], what: str) -> tuple[Path, Path]:
+    """Return the checkpoint and the configuration (.yaml) of a network, from its files in any order.
+
+    Raises
+    ------
+    MirflowError : it is another number of files, or two of one kind; the message names them and `what` they should be
+    """
+    by_kind = {Path(file).suffix.lower() in (".yaml", ".yml"): Path(file) for file in files}
+    if len(files) != 2 or len(by_kind) != 2:
+        raise MirflowError(
+            f"{what} is a checkpoint and its .yaml file, not {', '.join(str(file) for file in files) or 'nothing'}"
+        )
+    return by_kind[False], by_kind[True]
+
+
 def load(files: Sequence[str | PathLike], device: str, segment: float = 0.0) -> RoFormer:
     """Load a model; nothing in its files is executed.
 
@@ -47,12 +62,7 @@ def load(files: Sequence[str | PathLike], device: str, segment: float = 0.0) -> 
     ------
     MirflowError : a file is damaged or something else, the two do not fit, or drums, bass or vocals are missing
     """
-    by_kind = {Path(file).suffix.lower() in (".yaml", ".yml"): Path(file) for file in files}
-    if len(files) != 2 or len(by_kind) != 2:
-        raise MirflowError(
-            f"a RoFormer is a checkpoint and its .yaml file, not {', '.join(str(file) for file in files) or 'nothing'}"
-        )
-    checkpoint, configuration = by_kind[False], by_kind[True]
+    checkpoint, configuration = pair(files, "a RoFormer")
     about = read_configuration(configuration)
     try:
         arguments, training, audio = dict(about["model"]), about["training"], about.get("audio") or {}
