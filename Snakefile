@@ -74,7 +74,8 @@ onstart:
     except MirflowError as error:
         raise WorkflowError(str(error))
     if BATCH:
-        batches.note(started=True, skip=UNMADE, crops=CROPPING)
+        nothing = LIBRARY_ONLY and not RELATING  # the rule `all` runs even where it waits for no file
+        batches.note(started=not nothing, skip=UNMADE, crops=CROPPING)
 
 
 # The summary of several batches comes from `mirflow run`, after the last one.

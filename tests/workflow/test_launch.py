@@ -97,11 +97,11 @@ def fake(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY / "scripts"))
     monkeypatch.setattr(launch.signal, "signal", lambda *_: None)
 
-    def call(*happens: str) -> tuple[int, list[str], str]:
+    def call(*happens: str, options: list[str] | None = None) -> tuple[int, list[str], str]:
         seen = tmp_path / "seen.txt"
         seen.unlink(missing_ok=True)
         command = [sys.executable, str(program), str(seen), *happens]
-        status = launch.run(command, str(tmp_path / "music"), str(tmp_path / "results"), 2)
+        status = launch.run(command, str(tmp_path / "music"), str(tmp_path / "results"), 2, options=options)
         return status, seen.read_text().splitlines(), capfd.readouterr().err
 
     return call
@@ -166,3 +166,12 @@ def test_only_the_first_batch_with_work_walks_through_all_results(tmp_path, monk
     monkeypatch.setenv(batches.BATCH, str(tmp_path / "batch.json"))
     progress.start(str(tmp_path / "out"), Library(tmp_path))
     assert left.exists() != cleared
+
+
+def test_tracks_are_judged_when_any_batch_had_something_to_do(fake, monkeypatch):
+    """Not only when the last one had."""
+    judged = []
+    monkeypatch.setattr(launch, "_judge", lambda *arguments: judged.append(arguments[3]))
+    for happens in (["c=idle", "e=idle"], ["a=idle", "c=idle", "e=idle"]):
+        fake(*happens, options=[])
+    assert judged == [list("abcdef")]

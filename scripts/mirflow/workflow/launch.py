@@ -121,7 +121,7 @@ def run(
     edges = [len(tracks) * index // count for index in range(count + 1)]  # batches of one size, but for one track
     stopped = _stops()
     state, failed = Batch((), 0, 0, len(tracks), began=time.time()), False
-    refused = False
+    refused = worked = False
     with tempfile.TemporaryDirectory(prefix="mirflow-") as folder:
         file = Path(folder, "batch.json")
         for begin, end in pairwise(edges) if tracks else ():
@@ -130,17 +130,16 @@ def run(
             replace(state, chosen=chosen, before=begin, size=end - begin, started=False, pending=None).save(file)
             status = _wait(subprocess.Popen(snakemake, env=os.environ | {BATCH: str(file)}), stopped)
             state = batches.read_batch(file)
-            failed = failed or status != 0
+            failed, worked = failed or status != 0, worked or state.started
             refused = bool(status) and not state.started  # what ended this batch before its start ends all
             if stopped or refused:
                 break
             state.idle += 0 if state.started else end - begin
             if ledger and not state.started and not status:  # it has said that nothing is to be done, or what
                 ledger.note({track: before[track] for track in before if track not in (state.pending or ())})
-        worked = state.started
         if share.is_whole and not stopped and not refused and not (ledger and ledger.knows_library()):
             status, state = _of_library(snakemake, file, state, stopped)
-            failed = failed or status != 0
+            failed, worked = failed or status != 0, worked or state.started
         if ledger and worked and not stopped:
             _judge(snakemake, file, ledger, share.of(found.tracks), size)
         if ledger and share.is_whole and not failed and not stopped:
