@@ -1,6 +1,5 @@
 """Beat activations: the probabilities of a beat and of a downbeat in each frame of a track, and their file format."""
 
-import io
 import zipfile
 from dataclasses import dataclass, field
 from os import PathLike
@@ -26,22 +25,21 @@ class Activations:
     frame_rate : frames/s
     tempo : float32 [window, interval], evidence for each beat interval of `beat_intervals(frame_rate)` in windows of
         equal length, in nats per second; empty for backends that estimate no tempo
+    prior : nats, log odds of a beat in an average frame. What exceeds them is evidence for a beat
     """
 
     beat: np.ndarray
     downbeat: np.ndarray
     frame_rate: float
     tempo: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    prior: float = 0.0
 
     def save(self, path: str | PathLike) -> None:
         """Write an .npz file atomically. Equal activations give equal bytes."""
         arrays = {"beat": self.beat, "downbeat": self.downbeat, "tempo": self.tempo}
-        stream = io.BytesIO()
-        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, array in arrays.items():
-                _store(archive, name, np.asarray(array, np.float32))
-            _store(archive, "frame_rate", np.float64(self.frame_rate))
-        artifacts.write_bytes(path, stream.getvalue())
+        arrays = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
+        numbers = {"frame_rate": self.frame_rate} | ({"prior": self.prior} if self.prior else {})
+        artifacts.write_arrays(path, arrays | {name: np.array(value, np.float64) for name, value in numbers.items()})
 
     @staticmethod
     def load(path: str | PathLike) -> "Activations":
@@ -54,7 +52,8 @@ class Activations:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in ("beat", "downbeat", "tempo")}
-                return Activations(**arrays, frame_rate=float(stored["frame_rate"]))
+                prior = float(stored["prior"]) if "prior" in stored else 0.0
+                return Activations(**arrays, frame_rate=float(stored["frame_rate"]), prior=prior)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise MirflowError(f"{path}: not beat activations ({error})") from error
 
@@ -67,10 +66,3 @@ def beat_intervals(frame_rate: float) -> np.ndarray:
     frame_rate : frames/s
     """
     return np.arange(int(np.floor(60 * frame_rate / FASTEST_BPM)), int(np.ceil(60 * frame_rate / SLOWEST_BPM)) + 1)
-
-
-def _store(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
-    member = io.BytesIO()
-    np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
-    # ZipInfo sets the date to 1980. The current date would make the bytes differ from run to run.
-    archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue(), zipfile.ZIP_DEFLATED)

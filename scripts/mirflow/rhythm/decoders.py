@@ -61,10 +61,13 @@ def decode(activations: Activations) -> Grid:
     evidence = activations.tempo if activations.tempo.size else np.zeros((1, len(intervals)), np.float32)
     if evidence.shape[1] != len(intervals):
         raise ValueError(f"tempo evidence must be [window, {len(intervals)}], got {evidence.shape}")
-    beat = _log_odds(activations.beat)
+    probability = activations.beat
+    if activations.prior:  # what it would be if an average frame had even odds
+        probability = probability / (probability + (1 - probability) * np.float32(np.exp(activations.prior)))
+    beat = _log_odds(probability)
     # The log odds that a beat is a downbeat, weighted by the probability that there is a beat. The term log(3) cancels
     # the prior odds of a downbeat (1 : 3 in bars of four beats), because the metres of the model already contain them.
-    downbeat = activations.beat * (
+    downbeat = probability * (
         _log_odds(activations.downbeat / np.maximum(activations.beat, FLOOR)) + np.float32(np.log(3))
     )
     frames, positions, _, _ = viterbi.best_path(
@@ -112,7 +115,7 @@ def _at_double_frame_rate(activations: Activations) -> Activations:
     interpolated = (
         np.interp(position, position[::2], row).astype(np.float32) for row in (activations.beat, activations.downbeat)
     )
-    return Activations(*interpolated, 2 * activations.frame_rate)
+    return Activations(*interpolated, 2 * activations.frame_rate, prior=activations.prior)
 
 
 def pick_peaks(activations: Activations) -> Grid:

@@ -10,9 +10,9 @@ from mirflow.dsp.beats import log_mel, network
 from mirflow.rhythm.activations import Activations, beat_intervals
 
 VERSION = 1  # of the activations; raise it when their values change
-# A frame is rarely a beat, so log odds are below 0 wherever the network is not sure. This constant makes them evidence:
-# how much more likely than on average. It and the weight were chosen with `training.beat_constants`.
-BEAT_OFFSET = 1.5  # nats
+# A frame is rarely a beat, so log odds are below 0 wherever the network is not sure. What exceeds this constant is
+# evidence for a beat. It and the weight were chosen with `training.beat_constants`.
+BEAT_PRIOR = -1.5  # nats
 TEMPO_WEIGHT = 1.5  # nats per second, times the log of the tempo's probability over the average one
 TEMPO_WINDOW = 1.0  # s
 # Where double or half the tempo explains the music as well, the one nearer to the usual tempo is meant.
@@ -55,8 +55,7 @@ def from_outputs(odds: np.ndarray, tempo: np.ndarray) -> Activations:
     """Return the activations that the outputs of `network.run` stand for."""
     beat, downbeat = 1 / (1 + np.exp(-odds.T))
     share = np.clip(downbeat / np.maximum(beat, 1e-6), 0, 1)  # probability that a beat here is a downbeat
-    beat = 1 / (1 + np.exp(-(odds[:, 0] + np.float32(BEAT_OFFSET))))
-    return Activations(beat, beat * share, log_mel.FRAME_RATE, tempo_evidence(tempo))
+    return Activations(beat, beat * share, log_mel.FRAME_RATE, tempo_evidence(tempo), BEAT_PRIOR)
 
 
 def tempo_evidence(tempo: np.ndarray) -> np.ndarray:

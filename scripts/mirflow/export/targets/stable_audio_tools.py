@@ -88,6 +88,7 @@ def fragment(choice: Choice) -> dict:
 
 def _use(rows: Sequence[Row], settings: Settings) -> str:
     validation = any(row.item.split == SPLITS[1] for row in rows)
+    files = "`dataset_config.json`, `dataset_config.validation.json`" if validation else "`dataset_config.json`"
     val = ' \\\n    --val-dataset-config "$EXPORT/dataset_config.validation.json"' if validation else ""
     longer = sum(row.frames > settings.sample_size for row in rows)
     warning = (
@@ -100,7 +101,7 @@ def _use(rows: Sequence[Row], settings: Settings) -> str:
     return f"""
 | file | holds |
 |---|---|
-| `dataset_config.json`, `dataset_config.validation.json` | what the trainer reads first; it has absolute paths |
+| {files} | what the trainer reads first; it has absolute paths |
 | `custom_metadata.py`, `manifest.jsonl` | prompt, numbers, and the true place in the track, of every file |
 | `model_config.fragment.json` | conditioners for all numbers |
 
