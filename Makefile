@@ -79,7 +79,8 @@ TREES    := $(TRAINERS)/trees
 
 test-exports: $(VENV)/dev.done $(TRAINERS)/done
 	@rm -rf $(TREES) && $(BIN)/python tests/consumers/trees.py $(TREES)
-	@EXPORTS=$(CURDIR)/$(TREES) $(TRAINERS)/bin/python -m pytest -W ignore tests/consumers/check_*.py
+	@EXPORTS=$(CURDIR)/$(TREES) PYTHONPATH=tests/consumers $(TRAINERS)/bin/python -m pytest --noconftest -p exported -W ignore \
+	    tests/consumers/check_*.py
 
 $(TRAINERS)/done: envs/trainers.txt envs/trainers.no-deps.txt
 	@echo "mirflow: installing the code of trainers into $(TRAINERS) (once)"

@@ -1,4 +1,7 @@
-"""Where the exports lie that the trainers load (made by trees.py), and copies of them that may be changed."""
+"""Where the exports lie that the trainers load (made by trees.py), and copies of them that may be changed.
+
+`make test-exports` loads this as a plugin of pytest: a second conftest.py would hide the one of all tests.
+"""
 
 import os
 import shutil
@@ -7,7 +10,6 @@ from pathlib import Path
 import pytest
 
 TREES = Path(os.environ.get("EXPORTS", "/nowhere"))
-collect_ignore_glob = [] if TREES.is_dir() else ["*.py"]  # a part of `make test-exports`, not of `make test`
 
 
 @pytest.fixture(params=sorted(folder.name for folder in TREES.glob("*") if (folder / "stable_audio_tools").is_dir()))
