@@ -9,7 +9,7 @@
 # For Apptainer, from the image: apptainer build mirflow.sif docker-daemon://mirflow:latest
 FROM python:3.11-slim-bookworm
 
-ARG PRESET=base
+ARG PRESET=embedded
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends make \
     && if [ "$PRESET" = full ]; then apt-get install --yes --no-install-recommends build-essential cmake; fi \

@@ -370,6 +370,83 @@ def full_scratch_disk(house: House, stack: contextlib.ExitStack) -> str:
     return f"{len(named)} files found no room, and were made when there was some"
 
 
+# A disk of a network, as far as it can be had without one: each of these happens once, to the file whose path ends so.
+NETWORK = """
+import errno, os, signal, time
+
+LOST, LATE, DEAD = "lost", "late", "dead"
+WHAT = {what}
+MARKS = {marks!r}
+
+
+def is_first(what):
+    try:
+        os.close(os.open(os.path.join(MARKS, what.replace("/", "|")), os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
+
+
+def unreliable(rename):
+    def renamed(source, target, **more):
+        for end, what in WHAT.items():
+            if str(target).endswith(end) and is_first(end):
+                if what == DEAD:  # its machine is gone; a file that was open there has another name
+                    open(os.path.join(os.path.dirname(target), ".nfs00000000017"), "w").close()
+                    open(os.path.join(MARKS, DEAD), "w").close()
+                    time.sleep(600)
+                if what == LATE:  # done, but the answer was lost
+                    rename(source, target, **more)
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), source, None, target)
+        return rename(source, target, **more)
+
+    return renamed
+
+
+os.replace, os.rename = unreliable(os.replace), unreliable(os.rename)
+"""
+
+
+@case
+def network_disk(house: House, stack: contextlib.ExitStack) -> str:
+    """Renames on a disk of a network fail, fail though they were done, and are cut short as their machine is gone."""
+    results, marks = house.seed("network_disk"), house.folder / "network_disk marks"
+    marks.mkdir()
+    patch = house.project / "scripts/sitecustomize.py"  # what every process of a run imports first
+    stack.callback(patch.unlink)
+    stack.callback(os.environ.pop, "PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(patch.parent)
+
+    def happens(what: dict[str, str]) -> None:
+        patch.write_text(NETWORK.format(what=what, marks=str(marks)))
+
+    lost, late = results / "one/full_mix.flac", info_path(results, "sub/two")
+    happens({"/one/full_mix.flac": "lost", "/two.INFO": "late"})
+    status, said = house.run(results)
+    check(status != 0, f"status {status}:\n{said[-3000:]}")
+    for path in (lost, late):
+        check(f"{path}: cannot be written (Stale file handle)" in said, f"{path} is not named:\n{said[-3000:]}")
+    whole(house, results)
+    check(not lost.exists() and late.read_bytes() != KILLED, "what failed is there, or what was done is not")
+    happens({"/one/records.json": "lost"})
+    status, said = house.run(results)
+    check(status != 0 and "records.json: cannot be written" in said, f"status {status}:\n{said[-3000:]}")
+    happens({"/one.INFO": "dead"})
+    run = house.start(results)
+    check(until(lambda: (marks / "dead").exists() or run.poll() is not None, 300), "no rename was seen")
+    for pid in house.processes():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    run.communicate()
+    check(len(list(results.rglob(".mirflow-tmp-*"))) > 0, "no unfinished file was left")
+    left = list(results.rglob(".nfs*"))
+    check(len(left) == 1, f"left: {left}")
+    left[0].unlink()  # its server does that, some time
+    whole(house, results)
+    house.settle(results)
+    return "each file was the old or the new one, and the next run completed all"
+
+
 # Clocks
 
 

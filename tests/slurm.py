@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,14 +19,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks import project
-from chaos import THEIRS, Wrong, check, content, until
-from conftest import loop, write
+from chaos import FEATURES, THEIRS, Wrong, check, content, piece, until
+from conftest import write
+from mirflow import features
 from mirflow.workflow.shares import Share
 
 CONFIGURATION = Path("/etc/slurm")
+PATIENCE = 900.0  # s for an array that takes a minute where nothing else runs
+ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL"}
 SHARES = 3
-TRACKS = 10
-SKIP = "skip=[timbral, per_stem_harmonic, per_stem_rhythm, stem_quality]"
+TRACKS = 8
+SKIP = f"skip=[{', '.join(feature.name for feature in features.all_features() if feature.name not in FEATURES)}]"
 SLURM_CONF = """
 ClusterName=here
 SlurmctldHost={host}(127.0.0.1)
@@ -44,28 +48,27 @@ SlurmdPidFile={folder}/slurmd.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.log
 ProctrackType=proctrack/{proctrack}
-TaskPlugin=task/none
+TaskPlugin=task/{task}
 SwitchType=switch/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=1
-JobAcctGatherParams=OverMemoryKill
 AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
 MpiDefault=none
 ReturnToService=2
-KillWait=30
+KillWait=5
 MinJobAge=600
 SchedulerParameters=bf_interval=5,sched_min_interval=100000
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} State=UNKNOWN
-PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PartitionName=main Nodes=ALL Default=YES MaxTime=600 State=UP
 """
 CGROUP_CONF = """
 CgroupPlugin=cgroup/v1
 CgroupAutomount=no
 ConstrainCores=no
-ConstrainRAMSpace=no
+ConstrainRAMSpace={constrain}
 ConstrainSwapSpace=no
 ConstrainDevices=no
 """
@@ -77,7 +80,8 @@ def cluster(proctrack: str, cpus: int) -> Iterator[None]:
 
     Parameters
     ----------
-    proctrack : how SLURM finds the processes of a job: linuxproc (by their parents), or cgroup
+    proctrack : how SLURM finds the processes of a job: linuxproc (by their parents), or cgroup, which holds them to
+        their memory as well
     """
     if (CONFIGURATION / "slurm.conf").exists():
         raise SystemExit(f"{CONFIGURATION}/slurm.conf exists: this machine has a SLURM of its own")
@@ -91,9 +95,10 @@ def cluster(proctrack: str, cpus: int) -> Iterator[None]:
     (folder / "munge.key").chmod(0o400)
     daemons: list[subprocess.Popen] = []
     try:
-        text = SLURM_CONF.format(host=host, folder=folder, proctrack=proctrack, cpus=cpus, memory=memory)
+        task, constrain = ("cgroup", "yes") if proctrack == "cgroup" else ("none", "no")
+        text = SLURM_CONF.format(host=host, folder=folder, proctrack=proctrack, task=task, cpus=cpus, memory=memory)
         (CONFIGURATION / "slurm.conf").write_text(text)
-        (CONFIGURATION / "cgroup.conf").write_text(CGROUP_CONF)
+        (CONFIGURATION / "cgroup.conf").write_text(CGROUP_CONF.format(constrain=constrain))
         munge = [
             "munged", "--foreground", "--force", f"--key-file={folder}/munge.key", f"--socket={folder}/munge.socket",
             f"--pid-file={folder}/munge.pid", f"--log-file={folder}/munge.log", f"--seed-file={folder}/munge.seed",
@@ -126,13 +131,13 @@ def call(*command: str) -> str:
 def states(job: str) -> dict[int, str]:
     """Return share → state of its job, in SLURM's words."""
     lines = call("squeue", "-h", "--array", "-t", "all", "-j", job, "-o", "%K %T").splitlines()
-    return {int(task): state for task, state in map(str.split, lines)}
+    return {int(task): state for task, state in map(str.split, lines) if task.isdigit()}
 
 
 def has_ended(job: str) -> bool:
     """Whether all jobs of an array have ended."""
     found = states(job)
-    return bool(found) and not {"PENDING", "RUNNING", "COMPLETING", "CONFIGURING"} & set(found.values())
+    return len(found) == SHARES and set(found.values()) <= ENDED
 
 
 class Site:
@@ -143,7 +148,7 @@ class Site:
         self.project = project.copy(folder / "project")
         self.library = folder / "music"
         for index in range(TRACKS):
-            write(self.library / f"{'sub/' if index % 2 else ''}track {index}.flac", loop(5 + index / 2))
+            write(self.library / f"{'sub/' if index % 2 else ''}track {index}.flac", piece(index, 5 + index / 2))
         self.environment = os.environ | {"PYTHONPATH": str(self.project / "scripts")}
         began = time.monotonic()
         done = self.mirflow("run", "--library", str(self.library), "--results", str(folder / "plain"), "-j", "2",
@@ -159,13 +164,14 @@ class Site:
         )  # fmt: skip
 
     def submit(self, results: Path, *options: str) -> str:
-        """Submit the library; return the array's id."""
+        """Submit the library; return the array's id. The job that follows it is noted."""
         done = self.mirflow(
             "submit", "--library", str(self.library), "--results", str(results), "--shares", str(SHARES),
-            "--cpus", "1", "--memory", "3000", "--minutes", "5", *options, "--", "--config", SKIP,
+            "--cpus", "1", "--memory", "3000", "--minutes", "60", *options, "--", "--config", SKIP,
         )  # fmt: skip
         check(done.returncode == 0, f"not submitted: {done.stdout}")
-        return done.stdout.partition("submitted as job ")[2].partition(";")[0]
+        job, self.last = re.findall(r"\bjob (\d+)", done.stdout)
+        return job
 
     def settle(self, results: Path) -> None:
         """Submit what is left, and check that all is there, and nothing else."""
@@ -174,14 +180,14 @@ class Site:
         check(set(states(job).values()) == {"COMPLETED"}, f"the second array: {states(job)}; see {results}")
         self.compare(results)
 
-    def compare(self, results: Path) -> None:
-        """Check that the results are complete, those of a plain run, and that no process or file is left.
+    def follow(self) -> None:
+        """Wait until the job that follows the array has ended: what concerns all tracks, and the summary."""
+        check(until(lambda: call("squeue", "-h", "-t", "all", "-j", self.last, "-o", "%T") in ENDED, 300),
+              f"no job follows the array: {call('squeue', '-t', 'all')}")  # fmt: skip
 
-        What concerns all tracks at once is made by a run without shares, which has nothing else to do.
-        """
-        rest = self.mirflow("run", "--library", str(self.library), "--results", str(results), "-j", "2",
-                            "--", "--config", SKIP)  # fmt: skip
-        check(rest.returncode == 0 and "for 0 tracks" in rest.stdout, f"more than that was left: {rest.stdout}")
+    def compare(self, results: Path) -> None:
+        """Check that the results are complete, those of a plain run, and that no process or file is left."""
+        self.follow()
         said = self.mirflow("summary", "--results", str(results))
         check(said.returncode == 0 and f"{TRACKS} of {TRACKS} tracks complete, 0 failed" in said.stdout, said.stdout)
         found = content(results)
@@ -201,65 +207,137 @@ def is_at_work(site: Site, results: Path, share: int) -> Callable[[], bool]:
     return lambda: any(mine.has(str(mix.parent.relative_to(results))) for mix in results.rglob("full_mix.flac"))
 
 
-def plain_array(site: Site, results: Path) -> None:
+def plain_array(site: Site, results: Path) -> str:
     """An array makes what a plain run makes; a job with the summary follows."""
     began = time.monotonic()
     job = site.submit(results)
-    check(until(lambda: has_ended(job), 300), f"the array does not end: {states(job)}")
+    check(until(lambda: has_ended(job), PATIENCE), f"the array does not end: {states(job)}")
     check(set(states(job).values()) == {"COMPLETED"}, f"{states(job)}; see {results}")
-    print(f"    one plain run, 2 steps at a time: {site.seconds:.0f} s; {SHARES} shares with one CPU each:"
-          f" {time.monotonic() - began:.0f} s")  # fmt: skip
+    seconds = time.monotonic() - began
     site.compare(results)
     summary = results / f".mirflow/shares/summary-of-{SHARES}.log"
-    check(until(lambda: summary.exists() and "0 failed" in summary.read_text(), 60), "no summary follows the array")
+    check(f"{TRACKS} of {TRACKS} tracks complete, 0 failed" in summary.read_text(), "no summary follows the array")
+    return f"one plain run, 2 steps at a time: {site.seconds:.0f} s; {SHARES} shares with one CPU each: {seconds:.0f} s"
 
 
-def killed(site: Site, results: Path) -> None:
+def killed(site: Site, results: Path) -> str:
     """A share that is killed with all its processes is made by the next array; keys of others stay."""
-    job = site.submit(results)
-    check(until(is_at_work(site, results, 1), 120), "share 1 does not begin")
+    job = begin(site, results, 1)
     call("scancel", "--full", "--signal=KILL", f"{job}_1")
-    check(until(lambda: has_ended(job), 300), f"the array does not end: {states(job)}")
+    check(until(lambda: has_ended(job), PATIENCE), f"the array does not end: {states(job)}")
     said = site.mirflow("summary", "--results", str(results)).stdout
     check(f"share 1/{SHARES} broken off" in said, f"the killed share is not named: {said}")
-    for info in results.rglob("*.INFO"):
-        info.write_text(json.dumps(json.loads(info.read_text()) | THEIRS))
-        break
-    kept = json.loads(info.read_text())["theirs"]
+    site.follow()
+    info = next(results.rglob("*.INFO"))
+    info.write_text(json.dumps(json.loads(info.read_text()) | THEIRS))
     job = site.submit(results)
-    check(until(lambda: has_ended(job), 300), f"the array does not end: {states(job)}")
-    check(json.loads(info.read_text())["theirs"] == kept, "a key of somebody else is lost")
-    info.write_text(json.dumps({k: v for k, v in json.loads(info.read_text()).items() if k != "theirs"}))
+    check(until(lambda: has_ended(job), PATIENCE), f"the array does not end: {states(job)}")
+    site.follow()
+    found = json.loads(info.read_text())
+    check({name: found.get(name) for name in THEIRS} == THEIRS, "a key of somebody else is lost")
     info.unlink()
     site.settle(results)
+    return broken_off(said)
 
 
-def stopped(site: Site, results: Path) -> None:
+def stopped(site: Site, results: Path) -> str:
     """A share that is told to stop, as before its time is up, ends by itself, and the next one goes on."""
-    job = site.submit(results)
-    check(until(is_at_work(site, results, 2), 120), "share 2 does not begin")
+    job = begin(site, results, 2)
     call("scancel", "--batch", "--signal=TERM", f"{job}_2")
-    check(until(lambda: has_ended(job), 300), f"the array does not end: {states(job)}")
+    check(until(lambda: has_ended(job), PATIENCE), f"the array does not end: {states(job)}")
     log = (results / f".mirflow/shares/2-of-{SHARES}.log").read_text()
     check("Traceback" not in log, f"a traceback: {log}")
+    said = site.mirflow("summary", "--results", str(results)).stdout
+    site.follow()
     site.settle(results)
+    return broken_off(said)
 
 
-def over_time(site: Site, results: Path) -> None:
-    """A share whose time is up is told to stop before that, and the next one goes on."""
-    job = site.submit(results, "--option=--time=0:40", "--option=--signal=B:TERM@30", "--at-once", "1")
-    check(until(lambda: has_ended(job), 400), f"the array does not end: {states(job)}")
-    print(f"    with 40 s: {sorted(states(job).values())}")
+def cancelled(site: Site, results: Path) -> str:
+    """A share that somebody cancels; SLURM's word for it is in the summary."""
+    job = begin(site, results, 3)
+    call("scancel", f"{job}_3")
+    check(until(lambda: has_ended(job), PATIENCE), f"the array does not end: {states(job)}")
+    said = site.mirflow("summary", "--results", str(results)).stdout
+    check(re.search(rf"share 3/{SHARES} broken off .*\(CANCELLED\)", said), f"the reason is not said: {said}")
+    site.follow()
     site.settle(results)
+    return broken_off(said)
 
 
-CASES = (plain_array, killed, stopped, over_time)
+def over_time(site: Site, results: Path) -> str:
+    """A share hangs until its time is up; SLURM's word for it is in the summary."""
+    job = begin(site, results, 1, "--option=--time=1")
+    call("scancel", "--full", "--signal=STOP", f"{job}_1")
+    check(until(lambda: has_ended(job), PATIENCE), f"the array does not end: {states(job)}")
+    said = site.mirflow("summary", "--results", str(results)).stdout
+    check(re.search(rf"share 1/{SHARES} broken off .*\(TIMEOUT\)", said), f"the reason is not said: {said}")
+    site.follow()
+    site.settle(results)
+    return broken_off(said)
+
+
+def out_of_memory(site: Site, results: Path) -> str:
+    """Shares get less memory than they need; SLURM's word for it is in the summary. More memory, and all is made."""
+    if "ProctrackType           = proctrack/cgroup" not in call("scontrol", "show", "config"):
+        return "not tried: with proctrack/linuxproc SLURM does not hold jobs to their memory"
+    job = site.submit(results, "--option=--mem=500M")
+    check(until(lambda: has_ended(job), PATIENCE), f"the array does not end: {states(job)}")
+    said = site.mirflow("summary", "--results", str(results)).stdout
+    check("(OUT_OF_MEMORY)" in said, f"the reason is not said: {states(job)} {said}")
+    site.follow()
+    site.settle(results)
+    return broken_off(said)
+
+
+def node_fails(site: Site, results: Path) -> str:
+    """The machine of a share fails: SLURM puts it into the queue again, and it goes on when there is a machine."""
+    job = begin(site, results, 1)
+    host = os.uname().nodename.partition(".")[0]
+    call("scontrol", "update", f"nodename={host}", "state=down", "reason=test")
+    check(until(lambda: not at_work(results)), f"processes are left: {at_work(results)}")
+    before = states(job)
+    call("scontrol", "update", f"nodename={host}", "state=resume")
+    check(until(lambda: has_ended(job), PATIENCE), f"the array does not end: {states(job)}")
+    check(set(states(job).values()) == {"COMPLETED"}, f"{states(job)}")
+    site.compare(results)
+    return f"when the machine was down: {', '.join(sorted(before.values()))}; then COMPLETED, without a submission"
+
+
+def never_fits(site: Site, results: Path) -> str:
+    """What no machine of the cluster has is refused at once, and nothing is submitted."""
+    for option, value in (("--cpus", "5000"), ("--memory", "9000000"), ("--minutes", "601"), ("--gpus", "1")):
+        try:
+            site.submit(results, option, value)
+        except Wrong as error:
+            check("SLURM could never run these jobs" in str(error), f"{option}: {error}")
+        else:
+            raise Wrong(f"{option} {value} was submitted")
+    check(not call("squeue", "-h"), f"something was submitted: {call('squeue')}")
+    return "too many CPUs, too much memory, too much time, a GPU: each was refused"
+
+
+def begin(site: Site, results: Path, share: int, *options: str) -> str:
+    """Submit the library, wait until a share is at work, and return the array's id."""
+    job = site.submit(results, *options)
+    check(until(is_at_work(site, results, share), PATIENCE), f"share {share} does not begin: {states(job)}")
+    return job
+
+
+def broken_off(said: str) -> str:
+    """Return what a summary says of shares that have not ended as they should."""
+    return "; ".join(line.strip() for line in said.splitlines() if line.startswith("  share "))
+
+
+CASES = (never_fits, plain_array, killed, stopped, cancelled, over_time, out_of_memory, node_fails)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cases", nargs="*", help="names of cases; default: all")
     chosen = parser.parse_args().cases
+    for number in (signal.SIGINT, signal.SIGTERM):  # end the daemons, also where a shell has told this to ignore one
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     wrong = 0
     folder = Path(tempfile.mkdtemp(prefix="mirflow-test-slurm-"))
     try:
@@ -272,11 +350,10 @@ def main() -> int:
                     results = folder / f"{case.__name__} {proctrack}"
                     began = time.monotonic()
                     try:
-                        case(site, results)
-                        said = "right"
+                        said = f"right: {case(site, results)}"
                     except Wrong as error:
                         wrong, said = wrong + 1, f"WRONG: {error}"
-                    print(f"{proctrack:10} {case.__name__:12} {time.monotonic() - began:5.0f} s  {said}", flush=True)
+                    print(f"{proctrack:10} {case.__name__:13} {time.monotonic() - began:5.0f} s  {said}", flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return int(wrong > 0)

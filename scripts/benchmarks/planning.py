@@ -24,7 +24,8 @@ from mirflow.workflow.launch import BATCH_TRACKS
 
 SEED = "Seed"
 SECONDS, RATE = 2.0, 22050  # of the track that is cloned
-LINKED = 4096  # bytes; larger files are linked instead of copied, the sound is the same in all tracks
+ARTIST, TITLE = "<artist>", "<title>"  # what stands in paths for those of a clone
+MOST_LINKS = 50_000  # clones of which all files are links to those of the first; file systems allow some more
 
 ADDED = '''"""How often something begins."""
 
@@ -63,7 +64,7 @@ def report(folder: Path, sizes: list[int], real: int) -> Iterator[str]:
     seed = make_seed(copy, folder / "seed")
     yield f"{'tracks':>7}  {'case':34} {'jobs':>7} {'CPU s':>8} {'wall s':>8} {'GiB':>6}"
     for size in sizes:
-        library, results = clone(copy, seed, folder / str(size), size)
+        library, results = clone(seed, folder / str(size), size)
         for case, cost in cases(copy, library, results, make=size <= real):
             jobs = planned_jobs(cost.output)
             yield f"{size:7}  {case:34} {jobs:7} {cost.cpu:8.1f} {cost.wall:8.1f} {cost.memory:6.2f}"
@@ -114,23 +115,38 @@ def make_seed(copy: Path, folder: Path) -> Path:
     return folder
 
 
-def clone(copy: Path, seed: Path, folder: Path, tracks: int) -> tuple[Path, Path]:
+def clone(seed: Path, folder: Path, tracks: int) -> tuple[Path, Path]:
     """Give `tracks` clones of the seed in `folder`; return library and results."""
     library, results = folder / "library", folder / "results"
     source = seed / "library" / f"{SEED}.wav"
     files = [path for path in (seed / "results").rglob("*") if path.is_file()]
     made = [path for path in files if SEED in path.relative_to(seed).parts]  # all but what belongs to no track
+    templates = {path: _renamed(str(path), seed, folder, f"{ARTIST}/{TITLE}") for path in made}
+    templates[source] = f"{library}/{ARTIST}/{TITLE}.wav"
+    written = {path: _renamed(path.read_text(), seed, folder, f"{ARTIST}/{TITLE}") for path in made
+               if path.name == records.NAME}  # fmt: skip
+    folders = sorted({os.path.dirname(template) for template in templates.values()})
+    originals: dict[Path, str] = {}
     for index in range(tracks):
-        track = f"Artist {index // 50:03}/Track {index:05}"
-        (library / track).parent.mkdir(parents=True, exist_ok=True)
-        os.link(source, library / f"{track}.wav")
-        for path in made:
-            target = Path(_renamed(str(path), seed, folder, track))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if path.name == records.NAME:
-                target.write_text(_renamed(path.read_text(), seed, folder, track))
+        artist, title = f"Artist {index // 50:04}", f"Track {index:06}"
+
+        def named(template: str, artist: str = artist, title: str = title) -> str:
+            return template.replace(ARTIST, artist).replace(TITLE, title)
+
+        if index % MOST_LINKS == 0:
+            originals = {}
+        for parent in map(named, folders):
+            os.makedirs(parent, exist_ok=True)
+        for path, template in templates.items():
+            target = named(template)
+            if path in written:
+                Path(target).write_text(named(written[path]))
+            elif path in originals:
+                os.link(originals[path], target)
             else:
-                (os.link if path.stat().st_size > LINKED else shutil.copy2)(path, target)
+                shutil.copy2(path, target)
+                if path.stat().st_size:  # empty ones are touched in their place
+                    originals[path] = target
     return library, results
 
 

@@ -167,7 +167,7 @@ def test_library_of_overhead_has_tracks_of_the_asked_length_that_all_differ(tmp_
 
 def test_clones_are_finished_and_what_comes_new_is_planned_for_them(made):
     copy, seed = made
-    library, results = planning.clone(copy, seed, seed.parent / "2", 2)
+    library, results = planning.clone(seed, seed.parent / "2", 2)
     costs = dict(planning.cases(copy, library, results, make=False, batch=1))
     of_track = STEPS + len(features.built_in())
     assert {case: plan.planned_jobs(cost.output) for case, cost in costs.items()} == {
@@ -184,7 +184,7 @@ def test_clones_are_finished_and_what_comes_new_is_planned_for_them(made):
 
 def test_planning_faster_plans_the_same(made):
     copy, seed = made
-    library, results = planning.clone(copy, seed, seed.parent / "4", 4)
+    library, results = planning.clone(seed, seed.parent / "4", 4)
     first, second, third, _ = sorted(results.glob("*/Track*"))
     (first / "full_mix.flac").unlink()  # no job needs it: everything that is made of it exists
     (second / "stems.json").write_text("{}")

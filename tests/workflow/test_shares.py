@@ -1,5 +1,6 @@
 """Shares of a library: they divide it, they never meet, and together they make what one run makes."""
 
+import json
 import os
 import re
 import shlex
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from conftest import REPOSITORY, loop, write
+from mirflow import features
 from mirflow.core.errors import MirflowError
 from mirflow.library.scan import Library
 from mirflow.workflow import cluster, progress, shares
@@ -111,20 +113,22 @@ def test_a_share_looks_after_the_folders_of_its_own_tracks_alone(tmp_path):
 
 
 def test_the_reason_of_slurm_is_said_of_a_share_that_broke_off(tmp_path, monkeypatch):
-    scontrol = tmp_path / "bin/scontrol"
-    scontrol.parent.mkdir()
-    scontrol.write_text("#!/bin/sh\necho JobId=17 JobName=mirflow JobState=OUT_OF_MEMORY Reason=OutOfMemory\n")
-    scontrol.chmod(0o755)
-    monkeypatch.setenv("PATH", str(scontrol.parent), prepend=os.pathsep)
-    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    squeue = tmp_path / "bin/squeue"
+    squeue.parent.mkdir()
+    squeue.write_text("#!/bin/sh\necho 16 OUT_OF_MEMORY\necho 17 TIMEOUT\necho 18 COMPLETED\n")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", str(squeue.parent), prepend=os.pathsep)
     results = str(tmp_path / "out")
-    shares.note(results, Share(2, 2), began=1.0)
-    shares.note(results, Share(1, 2), began=0.0, ended=2.0)
+    for index, ended in ((1, 2.0), (2, None), (3, 2.0)):
+        monkeypatch.setenv("SLURM_JOB_ID", str(15 + index))
+        shares.note(results, Share(index, 3), began=1.0, ended=ended)
     found = shares.states(results)
-    assert list(found) == ["2/2"] and found["2/2"].endswith("(OUT_OF_MEMORY); run it again")
+    assert list(found) == ["1/3", "2/3"]
+    assert found["1/3"].endswith("but steps lacked memory (OUT_OF_MEMORY); run it again with more")
+    assert found["2/3"].endswith("(TIMEOUT); run it again")
     monkeypatch.delenv("SLURM_JOB_ID")
-    shares.note(results, Share(2, 2), began=1.0)
-    assert "(" not in shares.states(results)["2/2"]
+    shares.note(results, Share(2, 3), began=1.0)
+    assert "(" not in shares.states(results)["2/3"]
 
 
 def start(library: Path, results: Path, share: str) -> subprocess.Popen:
@@ -208,3 +212,66 @@ def test_time_and_memory_follow_from_the_music():
         cluster.Array(shares=0, cpus=1, memory=5000, minutes=1)
     with pytest.raises(MirflowError, match="1500 MB are needed beside the steps"):
         cluster.Array(shares=1, cpus=1, memory=1000, minutes=1)
+
+
+SINFO = """\
+main*|64|256000|2-00:00:00|(null)
+gpu|32|128000|1:00:00|gpu:h100:4(S:0-1),gpu:4090:2
+old|8|16000|infinite|gpu:1
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "fits"),
+    [
+        ({}, True),
+        ({"cpus": 65}, False),
+        ({"memory": 256_001}, False),
+        ({"minutes": 2881}, False),
+        ({"gpus": "1"}, False),  # those of the default partition have none
+        ({"partition": "gpu", "gpus": "6", "minutes": 60}, True),
+        ({"partition": "gpu", "gpus": "h100:4"}, True),
+        ({"partition": "gpu", "gpus": "h100:5"}, False),
+        ({"partition": "gpu", "gpus": "4090:2"}, True),
+        ({"partition": "gpu", "gpus": "a100"}, False),
+        ({"partition": "gpu", "minutes": 61}, False),
+        ({"partition": "gpu,main", "minutes": 61}, True),
+        ({"partition": "gpu,main", "minutes": 61, "gpus": "1"}, False),
+        ({"partition": "old", "minutes": 10**6, "cpus": 8, "gpus": "1"}, True),
+        ({"cpus": 65, "options": ("--cpus-per-task=2",)}, True),  # SLURM's own options overrule ours
+    ],
+)
+def test_what_no_machine_of_the_cluster_has_is_refused(asked, fits):
+    array = cluster.Array(**{"shares": 2, "cpus": 4, "memory": 4000, "minutes": 30} | asked)
+    machines = cluster.nodes(SINFO, array.partition)
+    if fits:
+        cluster.check_fits(array, machines)
+    else:
+        with pytest.raises(MirflowError, match="SLURM could never run these jobs: each asks for"):
+            cluster.check_fits(array, machines)
+    cluster.check_fits(array, [])  # a cluster that does not say what it has
+
+
+def test_what_concerns_all_tracks_is_made_when_all_shares_have_ended(tmp_path):
+    library, results = tmp_path / "music", tmp_path / "results"
+    share, other = (Share(1, 2), Share(2, 2)) if Share(1, 2).has("one") else (Share(2, 2), Share(1, 2))
+    write(library / "one.wav", loop(1.0))
+
+    def run(*options: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "mirflow", "run", "--library", str(library), "--results", str(results)]
+        skip = f"skip=[{', '.join(feature.name for feature in features.built_in())}]"
+        command += ["-j", "2", *options, "--", "--config", skip]
+        return subprocess.run(
+            command, cwd=REPOSITORY, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+
+    assert "follow when all shares have ended: mirflow run --finish" in run("--share", str(share)).stdout
+    shares.note(str(results), other, began=1.0, ended=2.0)
+    before = summary(results)
+    assert before.returncode == 1 and "make them with mirflow run --finish" in before.stdout
+    assert not (results / "duplicates.tsv").exists()
+    done = run("--finish")
+    assert done.returncode == 0 and "1 of 1 track complete" in done.stdout, done.stdout
+    assert {"duplicate_group", "split"} < set(json.loads((results / "one/one.INFO").read_text()))
+    assert summary(results).returncode == 0
+    assert "no part of share 1/2" in run("--finish", "--share", "1/2").stdout

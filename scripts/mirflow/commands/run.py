@@ -7,6 +7,7 @@ library.
 import argparse
 import os
 
+from mirflow.core.errors import MirflowError
 from mirflow.export import targets
 from mirflow.workflow import launch, shares
 
@@ -31,6 +32,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--all",
         action="store_true",
         help="ask Snakemake about every track, also about those that are provably complete",
+    )
+    parser.add_argument(
+        "--finish",
+        action="store_true",
+        help="make only what concerns all tracks at once, of those that are complete: the last step after shares",
     )
     parser.add_argument(
         "--export",
@@ -58,4 +64,8 @@ def run(arguments: argparse.Namespace) -> None:
     share = shares.share(arguments.share)
     command = launch.command(library, results, jobs, arguments.snakemake, share)
     options = None if arguments.all else arguments.snakemake
+    if arguments.finish:
+        if not share.is_whole:
+            raise MirflowError(f"--finish: what concerns all tracks at once is no part of share {share}")
+        raise SystemExit(launch.finish(command, library, results))
     raise SystemExit(launch.run(command, library, results, batch, share, options))

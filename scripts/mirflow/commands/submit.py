@@ -34,7 +34,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write the script; submit it, and a job that prints the summary when all shares have ended."""
+    """Write the script; submit it, and a job that follows when all shares have ended.
+
+    That one makes what concerns all tracks at once, and prints the summary.
+    """
     launch.check_working_directory()
     results = settings.directory(arguments.results)
     tracks = scan(settings.path(arguments.library), exclude=results).tracks
@@ -63,14 +66,16 @@ def run(arguments: argparse.Namespace) -> None:
         return
     if not shutil.which("sbatch"):
         raise MirflowError(f"no sbatch here: submit {script} on a machine of the cluster, or use --only-write")
-    job = _sbatch("--parsable", str(script)).split(";")[0]
+    cluster.check_fits(array, cluster.nodes(_slurm(*cluster.ASK_NODES), array.partition))
+    job = _slurm("sbatch", "--parsable", str(script)).split(";")[0]
     same = [f"--{name}={value}" for name in ("partition", "account") if (value := getattr(array, name))]
     log = f"{script.parent}/summary-of-{array.shares}.log"
-    last = _sbatch(
-        "--parsable", f"--dependency=afterany:{job}", "--job-name=mirflow-summary", "--time=10", "--mem=500M",
-        f"--output={log.replace('%', '%%')}", *same, "--wrap", cluster.ending(results),
+    last = _slurm(
+        "sbatch", "--parsable", f"--dependency=afterany:{job}", "--job-name=mirflow-summary", "--time=60",
+        f"--mem={cluster.memory(1)}M", f"--output={log.replace('%', '%%')}", *same,
+        "--wrap", cluster.ending(arguments.library, results, arguments.snakemake),
     ).split(";")[0]  # fmt: skip
-    print(f"submitted as job {job}; job {last} follows with the summary, in {log}")
+    print(f"submitted as job {job}; job {last} follows with what concerns all tracks, and the summary, in {log}")
 
 
 def _fetch_models(options: list[str]) -> None:
@@ -90,16 +95,16 @@ def _fetch_models(options: list[str]) -> None:
         download.fetch(file)
 
 
-def _sbatch(*arguments: str) -> str:
-    """Submit a job; return its id.
+def _slurm(*command: str) -> str:
+    """Run a command of SLURM; return what it says.
 
     Raises
     ------
-    MirflowError : SLURM does not take it: what it asks for cannot be had, or the option is unknown
+    MirflowError : it failed: what a job asks for cannot be had, say, or an option is unknown
     """
-    done = subprocess.run(["sbatch", *arguments], text=True, capture_output=True)
+    done = subprocess.run(command, text=True, capture_output=True)
     if done.returncode:
         reason = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
-        raise MirflowError(f"SLURM does not take the job: {reason}")
+        raise MirflowError(f"{command[0]}: {reason}")
     sys.stderr.write(done.stderr)
     return done.stdout.strip()

@@ -21,7 +21,11 @@ def run(arguments: argparse.Namespace) -> None:
     skip = {step for record in records.values() for step in record.skip}
     crops = any(record.crops for record in records.values())
     run = progress.Run(skip, crops, began=began, ended=ended, broken=not left)
-    said = progress.summary(results, library, run)
-    progress.tell("\n".join([said, *(f"  share {share} {state}" for share, state in left.items())]))
-    complete = sum(progress.is_merged(results, track, crops) for track in library.tracks)
-    raise SystemExit(int(bool(left) or complete < len(library.tracks)))
+    lines = [progress.summary(results, library, run)]
+    lines += [f"  share {share} {state}" for share, state in left.items()]
+    complete = [track for track in library.tracks if progress.is_merged(results, track, crops)]
+    finished = not records or "duplicates" in skip or progress.is_related(results, complete)
+    if not left and not finished:
+        lines.append(f"  duplicates and the split are not those of all tracks yet; make them with {progress.FINISH}")
+    progress.tell("\n".join(lines))
+    raise SystemExit(int(bool(left) or not finished or len(complete) < len(library.tracks)))

@@ -86,18 +86,21 @@ def _atomic(path: Path) -> Iterator[Path]:
         raise _not_written(path, error.__cause__) from error
     try:
         yield temporary
-        # mkstemp creates files that only their owner can read; artifacts get the default permissions of this user
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise (_not_written(path, error) if error.errno in NO_SPACE_ERRORS else error) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        try:
+            # mkstemp creates files that only their owner can read; artifacts get the default permissions of this user
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+        except OSError as error:  # on a disk of a network, say
+            raise _not_written(path, error) from error
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # what went wrong first is what is told
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in NO_SPACE_ERRORS:
+            raise _not_written(path, error) from error
         raise
 
 

@@ -121,6 +121,87 @@ def script(array: Array, library: str, results: str, further: list[str]) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Nodes:
+    """Machines of one kind in one partition of SLURM.
+
+    Attributes
+    ----------
+    partition : its name
+    cpus, memory : of each machine; MB
+    minutes : until a job is ended; infinite where there is no limit
+    gpus : GPU model → number in each machine; "gpu" is any of them
+    """
+
+    partition: str
+    cpus: int
+    memory: int
+    minutes: float
+    gpus: dict[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        limit = "" if math.isinf(self.minutes) else f", {self.minutes:.0f} minutes"
+        gpus = f", {self.gpus['gpu']} GPUs" if self.gpus else ""
+        return f"{self.partition} has {self.cpus} CPUs, {self.memory} MB{gpus}{limit}"
+
+
+# What SLURM is asked about its machines: partition, CPUs, memory, time limit, GPUs. Also about those that are down.
+ASK_NODES = ("sinfo", "--noheader", "--exact", "--format=%P|%c|%m|%l|%G")
+OVERRULING = ("--time", "-t", "--mem", "-c", "--cpus-per-task", "--gpus", "-G", "--partition", "-p", "--gres", "-M")
+
+
+def nodes(said: str, partition: str) -> list[Nodes]:
+    """Read what `ASK_NODES` says of the partitions that jobs go to: those that are named, or the one with a star."""
+    found, by_default = [], []
+    for line in said.splitlines():
+        name, cpus, memory, limit, resources = line.split("|")
+        gpus: dict[str, int] = {}
+        for model, number in re.findall(r"\bgpu(?::([^:,(]+))?:(\d+)(?=[(,]|$)", resources):
+            for one in {"gpu", model or "gpu"}:
+                gpus[one] = gpus.get(one, 0) + int(number)
+        one = Nodes(name.removesuffix("*"), int(cpus), int(memory), _minutes(limit), gpus)
+        found.append(one)
+        by_default += [one] if name.endswith("*") else []
+    return [one for one in found if one.partition in partition.split(",")] if partition else by_default or found
+
+
+def _minutes(limit: str) -> float:
+    """Read a time limit of SLURM: days-hours:minutes:seconds, without what is zero at its begin, or a word."""
+    match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit)
+    if not match:
+        return math.inf
+    days, hours, minutes_, seconds = (int(part or 0) for part in match.groups())
+    return days * 1440 + hours * 60 + minutes_ + seconds / 60
+
+
+def check_fits(array: Array, machines: list[Nodes]) -> None:
+    """Check that a job of the array can run on one of these machines, when nothing else does.
+
+    SLURM itself takes jobs that can never run, and keeps them waiting.
+
+    Raises
+    ------
+    MirflowError : it fits on none of them; says what a job asks for, and what there is
+    """
+    if any(option.partition("=")[0] in OVERRULING for option in array.options):
+        return  # then a job asks for something else
+    model, _, number = array.gpus.rpartition(":")
+    if array.gpus and not number.isdigit():  # --gpus=h100
+        model, number = array.gpus, "1"
+    wanted = int(number) if array.gpus else 0
+    for one in machines:
+        fits = array.cpus <= one.cpus and array.memory <= one.memory and array.minutes <= one.minutes
+        if fits and wanted <= one.gpus.get(model or "gpu", 0):
+            return
+    if machines:
+        gpus = f", {array.gpus} GPUs" if array.gpus else ""
+        there = "; ".join(sorted(set(map(str, machines))))
+        raise MirflowError(
+            f"SLURM could never run these jobs: each asks for {array.cpus} CPUs, {array.memory} MB{gpus} and"
+            f" {array.minutes} minutes on one machine; {there}"
+        )
+
+
 def _quoted(option: str) -> str:
     """Quote an option as sbatch reads it: what is in quotes is one word, and a backslash protects a character."""
     if re.fullmatch(r"[\w@%:/.,=+-]+", option, re.ASCII):
@@ -128,10 +209,18 @@ def _quoted(option: str) -> str:
     return '"' + re.sub(r'(["\\])', r"\\\1", option) + '"'
 
 
-def ending(results: str) -> str:
-    """Return the command of the job that follows the array: the summary of all shares."""
-    run = [sys.executable, "-m", "mirflow", "summary", "--results", os.path.abspath(results)]
-    return f"cd {shlex.quote(str(layout.PROJECT))} && {shlex.join(run)}"
+def ending(library: str, results: str, further: list[str]) -> str:
+    """Return the command of the job that follows the array: what concerns all tracks at once, and the summary.
+
+    Parameters
+    ----------
+    further : options of Snakemake
+    """
+    mirflow = [sys.executable, "-m", "mirflow"]
+    places = ["--library", os.path.abspath(library), "--results", os.path.abspath(results)]
+    finish = shlex.join([*mirflow, "run", "--finish", *places, "--jobs", "1", "--", *further])
+    summary = shlex.join([*mirflow, "summary", *places[2:]])
+    return f"cd {shlex.quote(str(layout.PROJECT))} && {{ {finish}; {summary}; }}"
 
 
 def place(results: str, shares: int) -> Path:

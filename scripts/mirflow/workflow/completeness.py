@@ -175,8 +175,11 @@ class Ledger:
         return state_of(track, self.library, self.results, self._parents)
 
     def pending(self, tracks: Iterable[str]) -> list[str]:
-        """Return those tracks that are not provably complete."""
-        return [track for track in tracks if self._noted.get(track, "") != self._state(track)]
+        """Return those tracks that are not provably complete; what was written down of them is forgotten."""
+        found = [track for track in tracks if self._noted.get(track, "") != self._state(track)]
+        for track in found:
+            self._noted.pop(track, None)
+        return found
 
     def states(self, tracks: Iterable[str]) -> dict[str, str]:
         """Return the state of tracks as it is now."""
@@ -194,8 +197,11 @@ class Ledger:
         self._write()
 
     def knows_library(self) -> bool:
-        """Whether all tracks are as they were when what concerns all of them was made, and so is that."""
-        return bool(self._library) and self._library == self._state_of_library() and not self.pending(self._noted)
+        """Whether all tracks are as they were when what concerns all of them was made, and so is that.
+
+        All of them were asked for with `pending` before.
+        """
+        return bool(self._library) and self._library == self._state_of_library()
 
     def note_library(self) -> None:
         """Write down that what concerns all tracks is made."""

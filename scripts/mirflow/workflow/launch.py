@@ -151,6 +151,24 @@ def run(
     return 128 + stopped[0] if stopped else int(failed)
 
 
+def finish(snakemake: list[str], library: str, results: str) -> int:
+    """Make only what concerns all tracks at once, of those that are complete; return the exit status.
+
+    Raises
+    ------
+    MirflowError : there is no library
+    """
+    check_working_directory()
+    results = settings.directory(results)
+    found = scan(settings.path(library), exclude=results)
+    stopped = _stops()
+    with tempfile.TemporaryDirectory(prefix="mirflow-") as folder:
+        begin = Batch((), 0, 0, len(found.tracks), began=time.time())
+        status, state = _of_library(snakemake, Path(folder, "batch.json"), begin, stopped)
+    _report(results, found, state, broken=status != 0, share=WHOLE)
+    return 128 + stopped[0] if stopped else int(status != 0)
+
+
 def _of_library(snakemake: list[str], file: Path, state: Batch, stopped: list[int]) -> tuple[int, Batch]:
     """Make what concerns all tracks, after the last batch; return the exit status, and what is known then."""
     nothing = {"chosen": (), "before": state.tracks, "size": 0, "started": False, "pending": None}

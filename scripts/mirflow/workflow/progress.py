@@ -32,6 +32,7 @@ from mirflow.workflow.shares import WHOLE, Share
 from mirflow.workflow.wording import clock, count, printable
 
 BENCHMARKS = "all.jsonl"  # what all jobs of a track took
+FINISH = "mirflow run --finish"  # makes what concerns all tracks at once
 SHOWN = 20  # failures in the summary; all of them stand in failed.tsv
 _started: dict[str, float] = {}
 _merging: dict[str, dict[str, int]] = {}  # results → track that is to be merged → when it was merged before (ns)
@@ -312,6 +313,8 @@ def summary(results: str, library: Library, run: Run = PLAIN) -> str:
         lines.append(f"  Snakemake's own log in {Path('.snakemake', 'log').absolute()}")
     if run.share.is_whole and (related := _duplicates(results)):
         lines.append(f"  duplicates  {related}")
+    elif not run.share.is_whole and "duplicates" not in run.skip:
+        lines.append(f"  duplicates  and the split follow when all shares have ended: {FINISH}")
     if library.skipped:
         others = len(library.skipped)
         verb = "is not a track" if others == 1 else "are not tracks"
@@ -320,6 +323,14 @@ def summary(results: str, library: Library, run: Run = PLAIN) -> str:
     if complete:
         lines.append(f"  look first at {track_files(results, complete[0]).info}")
     return "mirflow: " + "\n".join(lines)
+
+
+def is_related(results: str, tracks: Iterable[str]) -> bool:
+    """Whether tracks were compared with all others since their last merge."""
+    with contextlib.suppress(OSError):
+        related = os.stat(duplicates_table(results)).st_mtime_ns
+        return all(_merged_at(results, track) <= related for track in tracks)
+    return False
 
 
 def _duplicates(results: str) -> str | None:

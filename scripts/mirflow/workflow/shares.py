@@ -20,6 +20,7 @@ from mirflow.core import artifacts, layout
 from mirflow.core.errors import MirflowError
 
 FOLDER = "shares"  # in the folder of what belongs to no track
+NO_MEMORY = "OUT_OF_MEMORY"  # in the words of SLURM
 ARRAY = "SLURM_ARRAY_TASK_"  # begin of the variables by which SLURM tells a job its place in an array
 
 
@@ -186,34 +187,38 @@ def last_division(results: str) -> tuple[int, dict[int, Record]]:
 
 
 def states(results: str) -> dict[str, str]:
-    """Return share → what became of it, for all shares of the last division that have not ended."""
+    """Return share → what became of it, for all shares of the last division that have not ended as they should."""
     count, records = last_division(results)
+    said = slurm_says({record.job for record in records.values() if record.job})
     found = {}
     for index in range(1, count + 1) if count > 1 else ():
         mine, record = Share(index, count), records.get(index)
         if record is None:
             found[str(mine)] = "not begun"
-        elif not _is_free(Path(mine.own(results, "lock"))):
-            found[str(mine)] = (
-                f"at work on {record.machine} since {time.strftime('%F %T', time.localtime(record.began))}"
-            )
+            continue
+        reason = said.get(record.job, "")
+        if not _is_free(Path(mine.own(results, "lock"))):
+            since = time.strftime("%F %T", time.localtime(record.began))
+            found[str(mine)] = f"at work on {record.machine} since {since}"
         elif not record.ended:
-            said = slurm_says(record.job)
-            found[str(mine)] = f"broken off on {record.machine}{f' ({said})' if said else ''}; run it again"
+            found[str(mine)] = f"broken off on {record.machine}{f' ({reason})' if reason else ''}; run it again"
+        elif reason == NO_MEMORY:  # the kernel ended a step, and the share went on without its track
+            found[str(mine)] = f"ended on {record.machine}, but steps lacked memory ({reason}); run it again with more"
     return found
 
 
-def slurm_says(job: str) -> str:
-    """Return what became of a job in SLURM's words (TIMEOUT, OUT_OF_MEMORY ...), "" where it does not say.
+def slurm_says(jobs: Collection[str]) -> dict[str, str]:
+    """Return job → what became of it in SLURM's words (TIMEOUT, OUT_OF_MEMORY ...), as far as it says so.
 
     It is asked for its accounts, and where it keeps none for what it remembers, which is the last minutes.
     """
-    for command, pattern in (
-        (["sacct", "--noheader", "--allocations", "--parsable2", "--format=State", f"--jobs={job}"], r"\s*([A-Z_]+)"),
-        (["scontrol", "--oneliner", "show", "job", job], r".*\bJobState=([A-Z_]+)"),
+    asked = f"--jobs={','.join(sorted(jobs))}"
+    for command in (
+        ["sacct", "--noheader", "--allocations", "--parsable2", "--delimiter= ", "--format=JobIDRaw,State", asked],
+        ["squeue", "--noheader", "--states=all", "--format=%A %T", asked],
     ):
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            done = subprocess.run(command, capture_output=True, text=True, timeout=30) if job else None
-            if done and done.returncode == 0 and (found := re.match(pattern, done.stdout)):
-                return found[1]
-    return ""
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60) if jobs else None
+            if done and (found := dict(re.findall(r"^(\d+) ([A-Z_]+)", done.stdout, re.M))):
+                return found
+    return {}
