@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -46,26 +47,31 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("tracks", type=int, nargs="*", default=[1000, 5000], help="sizes of libraries (1000 5000)")
     parser.add_argument("--folder", type=Path, help="where the libraries are made, and kept (default: temporary)")
     parser.add_argument("--real", type=int, default=1000, help="up to so many tracks an added feature is made, too")
+    parser.add_argument(
+        "--plain", type=int, default=5000, help="up to so many tracks Snakemake itself plans all; more: only `make run`"
+    )
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="mirflow-planning-") as temporary:
-        for line in report(arguments.folder or Path(temporary), arguments.tracks, real=arguments.real):
+        for line in report(arguments.folder or Path(temporary), arguments.tracks, arguments.real, arguments.plain):
             print(line, flush=True)
 
 
-def report(folder: Path, sizes: list[int], real: int) -> Iterator[str]:
+def report(folder: Path, sizes: list[int], real: int, plain: int) -> Iterator[str]:
     """Make the libraries below `folder`, measure, and give the table line by line.
 
     Parameters
     ----------
     sizes : numbers of tracks
     real : up to so many tracks the added feature is made, not only planned
+    plain : up to so many tracks Snakemake plans the whole library
     """
     copy = project.copy(folder / "project")
     seed = make_seed(copy, folder / "seed")
     yield f"{'tracks':>7}  {'case':34} {'jobs':>7} {'CPU s':>8} {'wall s':>8} {'GiB':>6}"
     for size in sizes:
         library, results = clone(seed, folder / str(size), size)
-        for case, cost in cases(copy, library, results, make=size <= real):
+        planned = cases(copy, library, results, make=size <= real) if size <= plain else ()
+        for case, cost in chain(planned, runs(copy, library, results)):
             jobs = planned_jobs(cost.output)
             yield f"{size:7}  {case:34} {jobs:7} {cost.cpu:8.1f} {cost.wall:8.1f} {cost.memory:6.2f}"
 
@@ -101,6 +107,27 @@ def cases(
             yield "one more feature, run", snakemake(copy, library, results)
     finally:
         feature.unlink()
+
+
+# Snakemake is asked about these clones where it plans whole libraries; the others are taken for what they are.
+NOTE = """
+import sys
+from mirflow.library.scan import scan
+from mirflow.workflow import completeness, shares
+library, results, *settings = sys.argv[1:]
+found = scan(library, exclude=results)
+ledger = completeness.Ledger(results, found, shares.WHOLE, completeness.state_of_all(["--config", *settings]))
+ledger.note(ledger.states(found.tracks))
+ledger.note_library()
+"""
+
+
+def runs(copy: Path, library: Path, results: Path) -> Iterator[tuple[str, Cost]]:
+    """Yield what `make run` costs where all tracks are known to be complete: (case, cost)."""
+    measure.run([sys.executable, "-c", NOTE, str(library), str(results), *project.SETTINGS], copy)
+    yield "make run: nothing to be done", in_batches(copy, library, results, BATCH_TRACKS)
+    os.link(next(library.glob("*/*.wav")), library / "new.wav")
+    yield "make run: one more track", in_batches(copy, library, results, BATCH_TRACKS)
 
 
 def make_seed(copy: Path, folder: Path) -> Path:

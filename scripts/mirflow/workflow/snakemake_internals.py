@@ -217,7 +217,8 @@ def keep_records(results: str, models: str) -> None:
     def write_kept(persistence: FilePersistence, subject: str, content: dict, output: str, **mode: int) -> None:
         if not is_kept(persistence, subject, output):
             return write(persistence, subject, content, output, **mode)
-        records.write(output.removeprefix(prefix), content)
+        # The text of the environment's file decides nothing (see `decide_by_meaning`), and is a third of all records.
+        records.write(output.removeprefix(prefix), content | {"conda_env": None})
 
     def delete_kept(persistence: FilePersistence, subject: str, output: str) -> bool:
         if not is_kept(persistence, subject, output):
