@@ -66,13 +66,15 @@ def run(arguments: argparse.Namespace) -> None:
         return
     if not shutil.which("sbatch"):
         raise MirflowError(f"no sbatch here: submit {script} on a machine of the cluster, or use --only-write")
-    cluster.check_fits(array, cluster.nodes(_slurm(*cluster.ASK_NODES), array.partition))
+    machines = cluster.nodes(_slurm(*cluster.ASK_NODES), array.partition)
+    cluster.check_fits(array, machines)
     job = _slurm("sbatch", "--parsable", str(script)).split(";")[0]
     same = [f"--{name}={value}" for name in ("partition", "account") if (value := getattr(array, name))]
     log = f"{script.parent}/summary-of-{array.shares}.log"
+    limit = min([cluster.LAST, *(one.minutes for one in machines)])
     last = _slurm(
-        "sbatch", "--parsable", f"--dependency=afterany:{job}", "--job-name=mirflow-summary", "--time=60",
-        f"--mem={cluster.memory(1)}M", f"--output={log.replace('%', '%%')}", *same,
+        "sbatch", "--parsable", f"--dependency=afterany:{job}", "--job-name=mirflow-summary", f"--time={limit:.0f}",
+        f"--mem={min(array.memory, cluster.memory(1))}M", f"--output={log.replace('%', '%%')}", *same,
         "--wrap", cluster.ending(arguments.library, results, arguments.snakemake),
     ).split(";")[0]  # fmt: skip
     print(f"submitted as job {job}; job {last} follows with what concerns all tracks, and the summary, in {log}")

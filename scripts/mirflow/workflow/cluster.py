@@ -21,6 +21,7 @@ STEP = 2500  # MB that most steps need at most for a track of ten minutes
 COST = 15.0  # CPU s that a minute of audio costs with the default settings; see docs/performance.md
 SAFETY = 3  # a share may be slower than that by this factor: slower processors, slow disks
 LEAST_TIME = 10  # minutes of a share: its start, and tracks that are longer than others
+LAST = 60  # minutes of the job that follows the shares
 TAIL = 120  # s before its end that a share is told to stop
 
 
