@@ -29,6 +29,7 @@ RUN .venv/bin/python -m mirflow.warm.preload \
     && mkdir /music /results /models \
     && mkdir .snakemake \
     && chmod 1777 /results /models .snakemake
-ENV PATH=/opt/mirflow/.venv/bin:$PATH HOME=/tmp
+# Snakemake wants a name of its user, and the number that `--user` gives has none in the image.
+ENV PATH=/opt/mirflow/.venv/bin:$PATH HOME=/tmp USER=mirflow
 
 CMD ["mirflow", "run", "--library", "/music", "--results", "/results"]

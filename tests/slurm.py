@@ -335,18 +335,19 @@ CASES = (never_fits, plain_array, killed, stopped, cancelled, over_time, out_of_
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cases", nargs="*", help="names of cases; default: all")
-    chosen = parser.parse_args().cases
+    parser.add_argument("--proctrack", nargs="*", default=["linuxproc", "cgroup"], help="default: %(default)s")
+    arguments = parser.parse_args()
+    by_name = {case.__name__: case for case in CASES}
+    chosen = [by_name[name] for name in arguments.cases] or CASES
     for number in (signal.SIGINT, signal.SIGTERM):  # end the daemons, also where a shell has told this to ignore one
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     wrong = 0
     folder = Path(tempfile.mkdtemp(prefix="mirflow-test-slurm-"))
     try:
         site = Site(folder)
-        for proctrack in ("linuxproc", "cgroup"):
+        for proctrack in arguments.proctrack:
             with cluster(proctrack, cpus=os.cpu_count() or 1):
-                for case in CASES:
-                    if chosen and case.__name__ not in chosen:
-                        continue
+                for case in chosen:
                     results = folder / f"{case.__name__} {proctrack}"
                     began = time.monotonic()
                     try:

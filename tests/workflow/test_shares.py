@@ -122,7 +122,8 @@ def test_the_reason_of_slurm_is_said_of_a_share_that_broke_off(tmp_path, monkeyp
     for index, ended in ((1, 2.0), (2, None), (3, 2.0)):
         monkeypatch.setenv("SLURM_JOB_ID", str(15 + index))
         shares.note(results, Share(index, 3), began=1.0, ended=ended)
-    found = shares.states(results)
+    assert list(shares.states(results)) == ["2/3"]  # share 1 has made all of its tracks, for all we know
+    found = shares.states(results, [next(track for track in TRACKS if Share(1, 3).has(track))])
     assert list(found) == ["1/3", "2/3"]
     assert found["1/3"].endswith("but steps lacked memory (OUT_OF_MEMORY); run it again with more")
     assert found["2/3"].endswith("(TIMEOUT); run it again")

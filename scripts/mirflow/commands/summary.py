@@ -15,15 +15,15 @@ def run(arguments: argparse.Namespace) -> None:
     results = settings.directory(arguments.results)
     library = progress.read_library(results)
     _, records = shares.last_division(results)
-    left = shares.states(results)
+    crops = any(record.crops for record in records.values())
+    complete = [track for track in library.tracks if progress.is_merged(results, track, crops)]
+    left = shares.states(results, set(library.tracks).difference(complete))
     began = min((record.began for record in records.values()), default=None)
     ended = None if left else max((record.ended for record in records.values()), default=None)
     skip = {step for record in records.values() for step in record.skip}
-    crops = any(record.crops for record in records.values())
     run = progress.Run(skip, crops, began=began, ended=ended, broken=not left)
     lines = [progress.summary(results, library, run)]
     lines += [f"  share {share} {state}" for share, state in left.items()]
-    complete = [track for track in library.tracks if progress.is_merged(results, track, crops)]
     finished = not records or "duplicates" in skip or progress.is_related(results, complete)
     if not left and not finished:
         lines.append(f"  duplicates and the split are not those of all tracks yet; make them with {progress.FINISH}")

@@ -186,8 +186,13 @@ def last_division(results: str) -> tuple[int, dict[int, Record]]:
     return count, found.get(count, {})
 
 
-def states(results: str) -> dict[str, str]:
-    """Return share → what became of it, for all shares of the last division that have not ended as they should."""
+def states(results: str, unfinished: Collection[str] = ()) -> dict[str, str]:
+    """Return share → what became of it, for all shares of the last division that have not ended as they should.
+
+    Parameters
+    ----------
+    unfinished : ids of tracks that are not complete
+    """
     count, records = last_division(results)
     said = slurm_says({record.job for record in records.values() if record.job})
     found = {}
@@ -202,7 +207,7 @@ def states(results: str) -> dict[str, str]:
             found[str(mine)] = f"at work on {record.machine} since {since}"
         elif not record.ended:
             found[str(mine)] = f"broken off on {record.machine}{f' ({reason})' if reason else ''}; run it again"
-        elif reason == NO_MEMORY:  # the kernel ended a step, and the share went on without its track
+        elif reason == NO_MEMORY and mine.of(unfinished):  # the kernel ended steps, and the share went on
             found[str(mine)] = f"ended on {record.machine}, but steps lacked memory ({reason}); run it again with more"
     return found
 
