@@ -267,7 +267,7 @@ def cancelled(site: Site, results: Path) -> str:
 
 def over_time(site: Site, results: Path) -> str:
     """A share hangs until its time is up; SLURM's word for it is in the summary."""
-    job = begin(site, results, 1, "--option=--time=1")
+    job = begin(site, results, 1, "--option=--time=3", "--option=--signal=B:TERM@5")
     call("scancel", "--full", "--signal=STOP", f"{job}_1")
     check(until(lambda: has_ended(job), PATIENCE), f"the array does not end: {states(job)}")
     said = site.mirflow("summary", "--results", str(results)).stdout
@@ -281,7 +281,7 @@ def out_of_memory(site: Site, results: Path) -> str:
     """Shares get less memory than they need; SLURM's word for it is in the summary. More memory, and all is made."""
     if "ProctrackType           = proctrack/cgroup" not in call("scontrol", "show", "config"):
         return "not tried: with proctrack/linuxproc SLURM does not hold jobs to their memory"
-    job = site.submit(results, "--option=--mem=500M")
+    job = site.submit(results, "--option=--mem=300M")
     check(until(lambda: has_ended(job), PATIENCE), f"the array does not end: {states(job)}")
     said = site.mirflow("summary", "--results", str(results)).stdout
     check("(OUT_OF_MEMORY)" in said, f"the reason is not said: {states(job)} {said}")

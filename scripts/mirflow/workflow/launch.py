@@ -5,6 +5,7 @@ What Snakemake plans costs memory and, above all, time before the first job runs
 """
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+from mirflow.core import layout
 from mirflow.core.errors import MirflowError
 from mirflow.core.layout import own
 from mirflow.library.scan import Library, scan
@@ -141,7 +143,10 @@ def run(
             status, state = _of_library(snakemake, file, state, stopped)
             failed, worked = failed or status != 0, worked or state.started
         if ledger and worked and not stopped:
-            _judge(snakemake, file, ledger, share.of(found.tracks), size)
+            # Of the other tracks a run writes only the .INFO, with what concerns all tracks.
+            asked, since = set(tracks), state.began - CLOCK
+            written = [t for t in share.of(found.tracks) if t in asked or _modified(results, t) >= since]
+            _judge(snakemake, file, ledger, written, size)
         if ledger and share.is_whole and not failed and not stopped:
             ledger.note_library()
     over = state.started or state.idle == len(tracks)
@@ -186,6 +191,14 @@ def _judge(snakemake: list[str], file: Path, ledger: Ledger, tracks: list[str], 
         pending = _pending(snakemake, file, tuple(before))
         if pending is not None:
             ledger.note({track: state for track, state in before.items() if track not in pending})
+
+
+def _modified(results: str, track: str) -> float:
+    """Return when the .INFO of a track was written, in s since the epoch; infinite where it is not there."""
+    try:
+        return os.stat(layout.track_files(results, track).info).st_mtime
+    except OSError:
+        return math.inf
 
 
 def _pending(snakemake: list[str], file: Path, chosen: tuple[str, ...]) -> tuple[str, ...] | None:
