@@ -57,7 +57,7 @@ JobAcctGatherFrequency=1
 AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
 MpiDefault=none
-ReturnToService=2
+ReturnToService=1
 KillWait=5
 MinJobAge=600
 SchedulerParameters=bf_interval=5,sched_min_interval=100000
