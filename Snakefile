@@ -39,6 +39,7 @@ include: "rules/info.smk"
 include: "rules/timeseries.smk"
 include: "rules/crops.smk"
 include: "rules/export.smk"
+include: "rules/report.smk"
 
 
 rule all:

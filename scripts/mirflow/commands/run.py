@@ -1,7 +1,7 @@
 """Make everything of a library, or a share of it: run Snakemake and show its progress.
 
-Of large libraries it makes a batch of tracks at a time. With --export also what a trainer loads, or the tables of the
-library.
+Of large libraries it makes a batch of tracks at a time. With --export also what a trainer loads, or the tables or the
+report of the library.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--export",
-        choices=(*targets.names(), launch.TABLES),
+        choices=(*targets.names(), *launch.OF_ALL),
         help="afterwards, make this of all tracks that are complete",
     )
     parser.add_argument("--out", default="", help="where the export goes (default: the setting export.out)")

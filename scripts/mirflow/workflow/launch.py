@@ -26,7 +26,8 @@ from mirflow.workflow.shares import WHOLE, Share
 BATCH_TRACKS = 1000
 AT_ONCE = 100  # of so few tracks Snakemake soon knows what to do
 NOTHING = "Nothing to be done (all requested files are present and up to date)."
-TABLES = "tables"
+# What can be made of all tracks, beside exports → the rules that make it.
+OF_ALL = {"tables": ("tables",), "report": ("statistics", "tables")}
 CLOCK = 2  # seconds by which the times of files and of this process may differ
 
 
@@ -65,7 +66,7 @@ def export(library: str, results: str, jobs: str, size: int, further: list[str],
     ----------
     size : tracks in a batch
     further : options of Snakemake
-    what : a target of `mirflow.export.targets`, or `TABLES`
+    what : a target of `mirflow.export.targets`, or one of `OF_ALL`
     out : where the export goes; "" means what the settings say
     """
     check_working_directory()
@@ -75,9 +76,9 @@ def export(library: str, results: str, jobs: str, size: int, further: list[str],
     status = _wait(subprocess.Popen([sys.executable, "-m", "mirflow", "run", *making]), stopped)
     if stopped or (status and not (noted.exists() and noted.stat().st_mtime >= began - CLOCK)):
         return 128 + stopped[0] if stopped else status  # nothing was begun: the settings are wrong, say
-    rule = what if what == TABLES else f"export_{what}"
+    rules = OF_ALL.get(what, (f"export_{what}",))
     last = command(library, results, jobs, further, out=out)
-    last[3:3] = [rule, "--allowed-rules", rule]
+    last[3:3] = [*rules, "--allowed-rules", *rules]
     exported = _wait(subprocess.Popen(last, env=os.environ | {exports.ALONE: "1"}), stopped)
     return 128 + stopped[0] if stopped else exported or status
 
