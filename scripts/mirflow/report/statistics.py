@@ -14,7 +14,8 @@ FEW = 20  # tracks: with fewer, statistics mean nothing, and are no findings
 PERCENTILES = (0.5, 99.5)  # the ends of the range that is proposed
 BINS = 40  # of a histogram
 MARGIN = 0.25  # of the range that is proposed, which a histogram shows beyond each of its ends
-OUTLYING = 6.0  # robust z from which a value is an outlier
+OUTLYING, OUTLYING_OF_FEW = 6.0, 60.0  # robust z from which a value is an outlier, and what 1 / tracks adds to that
+BY_CHANCE = 0.05  # expected number of outliers in the whole library that are none
 OUTLYING_SHARE = 0.02  # of the values, at most; what more tracks have is a kind of music
 SKEW_PERCENTILES = (10, 90)  # that are made symmetric about the median
 INFLATED = 10.0  # variance inflation above which the others predict a key
@@ -107,24 +108,27 @@ def robust_z(values: "pandas.DataFrame") -> "pandas.DataFrame":
 def outliers(values: "pandas.DataFrame") -> dict[str, list[tuple[str, float, float]]]:
     """Return key → (track, value, robust z) of the values that are far from all others, the farthest first.
 
-    Many quantities are skewed, and have a long tail that is no error. So a value must be far (`OUTLYING`) in two ways:
-    as it is, and after a power transform that makes the middle of the distribution symmetric.
+    Many quantities are skewed or have long tails, which are no errors. So a value must be far in two ways: as it is,
+    and after a power transform that makes the middle of the distribution symmetric. There it must also be farther than
+    tails that fall exponentially, as the upper quarter of the distances does, would reach by chance in any key.
 
     Sources: robust z as in `robust_z`; D. Hinkley 1975, On power transformations to symmetry, Biometrika 62; I. Yeo and
     R. Johnson 2000, A new family of power transformations, Biometrika 87.
     """
-    plain = robust_z(values)
     found = {}
-    for key in values.columns:
-        z = plain[key].to_numpy()
-        known = np.isfinite(z)
-        if known.sum() < FEW or not (np.abs(z[known]) > OUTLYING).any():
+    for key, column in robust_z(values).items():
+        z = column.dropna()
+        least = OUTLYING + OUTLYING_OF_FEW / max(1, len(z))
+        if len(z) < FEW or z.abs().max() <= least:
             continue
-        far = known & (np.abs(z) > OUTLYING)
-        far[known] &= np.abs(_symmetric(z[known])) > OUTLYING
-        places = sorted(np.flatnonzero(far), key=lambda place: -abs(z[place]))
-        if 0 < len(places) <= max(1, OUTLYING_SHARE * known.sum()):
-            found[key] = [(values.index[place], float(values[key].iat[place]), float(z[place])) for place in places]
+        distance = np.abs(_symmetric(z.to_numpy()))
+        quarter, eighth = np.quantile(distance, (0.75, 0.875))
+        reach = quarter + (eighth - quarter) / np.log(2) * np.log(len(z) / 4 * len(values.columns) / BY_CHANCE)
+        far = z[(z.abs() > least) & (distance > max(least, reach))].sort_values(
+            key=lambda one: -one.abs(), kind="stable"
+        )
+        if 0 < len(far) <= max(1, OUTLYING_SHARE * len(z)):
+            found[key] = [(track, float(values.at[track, key]), float(one)) for track, one in far.items()]
     return found
 
 
