@@ -84,7 +84,9 @@ onsuccess:
     if BATCH:
         progress.tidy(RESULTS, TRACKS)
     elif not exports.is_alone():
-        logger.info(progress.end(RESULTS, LIBRARY, progress.Run(skip=UNMADE, crops=CROPPING, share=SHARE)))
+        logger.info(
+            progress.end(RESULTS, LIBRARY, progress.Run(skip=UNMADE, crops=CROPPING, share=SHARE, chosen=TAKEN))
+        )
     for line in exports.said(map(exports.report, PLACES.values()), since=progress.began(RESULTS)):
         logger.info(line)
 
@@ -94,9 +96,9 @@ onerror:
         batches.note(waiting=[*BATCH.waiting, *progress.unmade(RESULTS)])
         progress.tidy(RESULTS, TRACKS)
     elif not exports.is_alone():
-        if RELATING and SHARE.is_whole and progress.is_over(RESULTS, LIBRARY, skip=UNMADE):
+        if RELATING and SHARE.is_whole and progress.is_over(RESULTS, TAKEN, skip=UNMADE):
             # The rule waits for all tracks. Those that failed shall not keep the others from being related.
             shell("mirflow duplicates {RESULTS:q} {SPLIT_OPTIONS}")
         waiting = tuple(progress.unmade(RESULTS))
-        asked = progress.Run(skip=UNMADE, crops=CROPPING, share=SHARE, waiting=waiting, broken=True)
+        asked = progress.Run(UNMADE, CROPPING, SHARE, waiting=waiting, broken=True, chosen=TAKEN)
         logger.info(progress.end(RESULTS, LIBRARY, asked))

@@ -19,12 +19,11 @@ rule statistics:
         mem_mb=2000,
     params:
         results=lambda wildcards: RESULTS,
+        only=config["only"],
         skip=UNMADE,
         crops="--crops" if CROPPING else "",
         tokens=config["export"]["tokens"],
-        made_by=identity.made_by(
-            "statistics", tokens=config["export"]["tokens"], numbers=DECLARED, tracks=len(LIBRARY.tracks)
-        ),
+        made_by=identity.made_by("statistics", tokens=config["export"]["tokens"], numbers=DECLARED, tracks=len(TAKEN)),
     shell:
-        "mirflow statistics --results {params.results:q} --skip {params.skip:q} {params.crops} --tokens {params.tokens}"
-        " --tokenizer {input.tokenizer:q} -o {output:q} 2> {log:q}"
+        "mirflow statistics --results {params.results:q} --only {params.only:q} --skip {params.skip:q} {params.crops}"
+        " --tokens {params.tokens} --tokenizer {input.tokenizer:q} -o {output:q} 2> {log:q}"

@@ -8,7 +8,7 @@ import argparse
 import os
 
 from mirflow.export import targets
-from mirflow.workflow import launch, shares
+from mirflow.workflow import launch, settings, shares
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="i/N: only the i-th of N shares of the tracks, beside runs of the others on the same results;"
         " auto: the place of this job in SLURM's array",
     )
+    parser.add_argument("--only", default="", help="a file that lists the tracks to take (default: the setting only)")
     parser.add_argument(
         "--all",
         action="store_true",
@@ -52,10 +53,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Run, and exit with the status: 0 when all is made."""
     library, results, jobs, batch = arguments.library, arguments.results, arguments.jobs, arguments.batch
     if arguments.export:
-        raise SystemExit(
-            launch.export(library, results, jobs, batch, arguments.snakemake, arguments.export, arguments.out)
-        )
+        further = (arguments.snakemake, arguments.export, arguments.out, arguments.only)
+        raise SystemExit(launch.export(library, results, jobs, batch, *further))
     share = shares.share(arguments.share)
-    command = launch.command(library, results, jobs, arguments.snakemake, share)
+    only = arguments.only or str(settings.given(arguments.snakemake)["only"] or "")
+    command = launch.command(library, results, jobs, arguments.snakemake, share, only=only)
     options = None if arguments.all else arguments.snakemake
-    raise SystemExit(launch.run(command, library, results, batch, share, options))
+    raise SystemExit(launch.run(command, library, results, batch, share, options, only))

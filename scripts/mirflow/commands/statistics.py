@@ -5,12 +5,13 @@ from pathlib import Path
 
 from mirflow.export import prompts
 from mirflow.report import build, values
-from mirflow.workflow import exports, progress
+from mirflow.workflow import exports, progress, selection
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--results", required=True, help="the results of a run, with its list of tracks")
+    parser.add_argument("--only", default="", help="a file that lists the tracks to take (default: all)")
     parser.add_argument("--skip", nargs="*", default=[], help="steps whose failures do not count")
     parser.add_argument("--crops", action="store_true", help="a track without its crops is not complete")
     parser.add_argument("--tokens", type=int, default=128, help="the most that a text encoder reads")
@@ -20,8 +21,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, compute, write."""
-    found = progress.read_library(arguments.results)
-    tracks = {track: str(source) for track, source in found.tracks.items()}
+    chosen = selection.of(progress.read_library(arguments.results).tracks, arguments.only)
+    tracks = {track: str(source) for track, source in chosen.items()}
     failed = exports.incomplete(arguments.results, tracks, arguments.skip, arguments.crops)
     count = prompts.counter(arguments.tokenizer[0] if arguments.tokenizer else None)
     captions = build.Captions(arguments.tokens, count, exact=bool(arguments.tokenizer))

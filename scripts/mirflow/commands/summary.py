@@ -2,7 +2,7 @@
 
 import argparse
 
-from mirflow.workflow import progress, settings, shares
+from mirflow.workflow import progress, selection, settings, shares
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -20,8 +20,11 @@ def run(arguments: argparse.Namespace) -> None:
     ended = None if left else max((record.ended for record in records.values()), default=None)
     skip = {step for record in records.values() for step in record.skip}
     crops = any(record.crops for record in records.values())
-    run = progress.Run(skip, crops, began=began, ended=ended, broken=not left)
+    only = next((record.only for record in records.values() if record.only), "")
+    chosen = selection.of(library.tracks, only) if only else None
+    run = progress.Run(skip, crops, began=began, ended=ended, broken=not left, chosen=chosen)
     said = progress.summary(results, library, run)
     progress.tell("\n".join([said, *(f"  share {share} {state}" for share, state in left.items())]))
-    complete = sum(progress.is_merged(results, track, crops) for track in library.tracks)
-    raise SystemExit(int(bool(left) or complete < len(library.tracks)))
+    tracks = run.of(library)
+    complete = sum(progress.is_merged(results, track, crops) for track in tracks)
+    raise SystemExit(int(bool(left) or complete < len(tracks)))

@@ -240,7 +240,8 @@ def _narrow(content: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _is_narrow(one: Mapping[str, Any]) -> bool:
-    return one["iqr"] < NARROW_SHARE * (one["range"][1] - one["range"][0])
+    """Whether most of the range is not used; of a key that is only yes or no that says nothing."""
+    return one["distinct"] > 2 and one["iqr"] < NARROW_SHARE * (one["range"][1] - one["range"][0])
 
 
 def _clipped(content: Mapping[str, Any]) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ OUTLYING, OUTLYING_OF_FEW = 6.0, 60.0  # robust z from which a value is an outli
 BY_CHANCE = 0.05  # expected number of outliers in the whole library that are none
 OUTLYING_SHARE = 0.02  # of the values, at most; what more tracks have is a kind of music
 SKEW_PERCENTILES = (10, 90)  # that are made symmetric about the median
+POWERS = (0, 2)  # of the transform; beyond the logarithm at either end it has a largest value, and nothing is far
 INFLATED = 10.0  # variance inflation above which the others predict a key
 LEAST_EIGENVALUE = 1e-9  # of a correlation matrix: what is smaller is 0 with rounding errors
 CORRELATED = 0.9  # Spearman's |rho| above which two keys count as one
@@ -133,7 +134,7 @@ def outliers(values: "pandas.DataFrame") -> dict[str, list[tuple[str, float, flo
 
 
 def _symmetric(z: np.ndarray) -> np.ndarray:
-    """Return robust z after the power transform that makes z symmetric; as it was where there is no such transform."""
+    """Return robust z after the power transform that makes z as symmetric as it can."""
     from scipy.optimize import brentq
     from scipy.stats import median_abs_deviation, yeojohnson
 
@@ -142,10 +143,11 @@ def _symmetric(z: np.ndarray) -> np.ndarray:
     def skew(power: float) -> float:
         return yeojohnson(ends, power).sum()  # the median stays 0
 
-    try:
-        power = brentq(skew, -3, 5)
-    except ValueError:
-        return z
+    low, high = POWERS
+    if skew(low) * skew(high) < 0:
+        power = brentq(skew, low, high)
+    else:
+        power = min(POWERS, key=lambda one: abs(skew(one)))
     changed = yeojohnson(z, power)
     return MAD_TO_SIGMA * (changed - np.median(changed)) / median_abs_deviation(changed)
 
@@ -176,7 +178,7 @@ def clusters(rho: "pandas.DataFrame") -> list[list[str]]:
     from scipy.sparse.csgraph import connected_components
 
     count, member = connected_components(np.abs(rho.fillna(0).to_numpy()) > CORRELATED, directed=False)
-    groups = [[key for key, group in zip(rho.columns, member, strict=True) if group == one] for one in range(count)]
+    groups = [sorted(rho.columns[member == one]) for one in range(count)]
     return sorted((group for group in groups if len(group) > 1), key=lambda group: (-len(group), group))
 
 
@@ -255,9 +257,10 @@ def information(values: "pandas.DataFrame", bins: int = 10) -> "pandas.DataFrame
             table = joint[one, :, two].astype(np.int64)
             tracks = table.sum()
             if tracks >= bins**2:
-                rows, columns = (int((table.sum(axis=axis) > 0).sum()) for axis in (1, 0))
-                bias = 0 if one == two else (rows - 1) * (columns - 1) / (2 * tracks)
-                found[one, two] = found[two, one] = max(0.0, mutual_info_score(None, None, contingency=table) - bias)
+                rows, columns, cells = (np.count_nonzero(one) for one in (table.sum(1), table.sum(0), table))
+                bias = max(0, cells - rows - columns + 1) / (2 * tracks)
+                found[one, two] = mutual_info_score(None, None, contingency=table) - bias
+    found = np.fmax(found, found.T)
     return pd.DataFrame(found, index=keys, columns=keys)
 
 

@@ -1,6 +1,8 @@
 """What all tracks of a library hold, read once: numbers, texts, labels and captions, with where they come from."""
 
+import difflib
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -12,10 +14,12 @@ from mirflow.core.errors import MirflowError
 from mirflow.core.feature import PROVENANCE, Field
 from mirflow.core.layout import track_files
 from mirflow.describe.prompts import KEY as CAPTION
+from mirflow.report.condition import Condition
 
 if TYPE_CHECKING:
     import pandas
 
+NAMES = ("track", "source", "seconds")  # what is known of every track, beside its keys
 NOT_CAPTIONS = (f"{CAPTION}model", f"{CAPTION}conflicts")
 
 
@@ -52,6 +56,56 @@ class Library:
     def tracks(self) -> list[str]:
         """The ids of the tracks that have values."""
         return list(self.numbers.index)
+
+    @property
+    def frame(self) -> "pandas.DataFrame":
+        """What conditions can ask for: a row for each track, with `NAMES`, numbers, texts, and the likeliest labels."""
+        import pandas as pd
+
+        sources = [self.sources[track] for track in self.tracks]
+        seconds = [self.source(track).get("duration") for track in self.tracks]
+        about = pd.DataFrame(dict(zip(NAMES, (self.tracks, sources, seconds), strict=True)), index=self.tracks)
+        likeliest = {
+            key: [max(one, key=one.get) if (one := found.get(track)) else None for track in self.tracks]
+            for key, found in sorted(self.labels.items())
+        }
+        labels = pd.DataFrame(likeliest, index=self.tracks, dtype=object)
+        return pd.concat([about, self.numbers, self.texts, labels], axis=1)
+
+    def check(self, key: str) -> None:
+        """Check that there is a key.
+
+        Raises
+        ------
+        MirflowError : no track has it
+        """
+        known = [*self.numbers, *self.texts, *self.labels]
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            raise MirflowError(f"{key}: no track has such a key{f' (did you mean {near[0]}?)' if near else ''}")
+
+    def where(self, condition: Condition) -> "Library":
+        """Return the tracks that meet a condition, without those that failed."""
+        frame = self.frame[sorted(condition.keys)]
+        rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+        kept = [track for track, row in zip(self.tracks, rows, strict=True) if condition.holds(row)]
+        chosen = set(kept)
+
+        def of(found: dict[str, Any]) -> dict[str, Any]:
+            return {track: value for track, value in found.items() if track in chosen}
+
+        return Library(
+            self.results,
+            self.sources,
+            {},
+            self.numbers.loc[kept],
+            self.missing.loc[kept],
+            self.texts.loc[kept],
+            {key: of(found) for key, found in self.captions.items()},
+            {key: of(found) for key, found in self.labels.items()},
+            of(self.conflicts),
+            of(self.origins),
+        )
 
     def source(self, track: str) -> dict[str, Any]:
         """Return what a track's provenance says of its source file."""
@@ -113,6 +167,16 @@ def read(results: str, tracks: Mapping[str, str], failed: Mapping[str, str]) -> 
     return library
 
 
+def find(root: str) -> list[str]:
+    """Return the ids of all tracks that have an .INFO below a folder, whatever made it; crops are none."""
+    found = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if name != "crops" and not name.startswith("."))
+        if f"{os.path.basename(folder)}.INFO" in names and folder != root:
+            found.append(os.path.relpath(folder, root))
+    return sorted(found)
+
+
 def is_caption(key: str) -> bool:
     """Whether a key holds a description in words."""
     return key.startswith(CAPTION) and key not in NOT_CAPTIONS
@@ -124,7 +188,7 @@ def _kinds(infos: Mapping[str, Mapping[str, Any]]) -> dict[str, type]:
     seen: dict[str, set[type]] = {}
     for info in infos.values():
         for key, value in info.items():
-            if not key.startswith("_") and not key.startswith(CAPTION):
+            if not key.startswith(("_", CAPTION)) and key not in NAMES:
                 seen.setdefault(key, set()).add(type(value))
     found = {key: kinds[field.kind] for key, (field, _) in declared().items() if key in seen}
     for key, types in sorted(seen.items()):

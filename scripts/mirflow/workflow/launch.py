@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +19,7 @@ from pathlib import Path
 from mirflow.core.errors import MirflowError
 from mirflow.core.layout import own
 from mirflow.library.scan import Library, scan
-from mirflow.workflow import batches, completeness, exports, progress, settings, shares
+from mirflow.workflow import batches, completeness, exports, progress, selection, settings, shares
 from mirflow.workflow.batches import BATCH, Batch
 from mirflow.workflow.completeness import Ledger
 from mirflow.workflow.shares import WHOLE, Share
@@ -32,16 +33,17 @@ CLOCK = 2  # seconds by which the times of files and of this process may differ
 
 
 def command(
-    library: str, results: str, jobs: str, further: list[str], share: Share = WHOLE, out: str = ""
+    library: str, results: str, jobs: str, further: list[str], share: Share = WHOLE, out: str = "", only: str = ""
 ) -> list[str]:
     """Return the call of Snakemake that makes everything of a share.
 
     Parameters
     ----------
     further : options of Snakemake; settings among them (``--config skip=[chroma]``) are kept
-    out : where an export goes; "" means what the settings say
+    out, only : where an export goes, which file lists the tracks; "" means what the settings say
     """
     settings = {"library": library, "results": results} | ({} if share.is_whole else {"share": str(share)})
+    settings |= {"only": only} if only else {}
     config = [f"{name}={_text(value)}" for name, value in settings.items()]
     config += [f"export={json.dumps({'out': out})}"] if out else []
     place = next((i for i, option in enumerate(further) if option in ("--config", "-C")), None)
@@ -57,7 +59,9 @@ def _text(value: str) -> str:
     return f" {json.dumps(value)} "
 
 
-def export(library: str, results: str, jobs: str, size: int, further: list[str], what: str, out: str = "") -> int:
+def export(
+    library: str, results: str, jobs: str, size: int, further: list[str], what: str, out: str = "", only: str = ""
+) -> int:
     """Make a library, and then something of all tracks that are complete; return the exit status.
 
     That is not 0 if a track has failed, though the export is whole without it.
@@ -67,17 +71,18 @@ def export(library: str, results: str, jobs: str, size: int, further: list[str],
     size : tracks in a batch
     further : options of Snakemake
     what : a target of `mirflow.export.targets`, or one of `OF_ALL`
-    out : where the export goes; "" means what the settings say
+    out, only : where the export goes, which file lists the tracks; "" means what the settings say
     """
     check_working_directory()
     began, noted = time.time(), Path(own(settings.directory(results), "library.tsv"))
     stopped = _stops()
-    making = [f"--library={library}", f"--results={results}", f"--jobs={jobs}", f"--batch={size}", "--", *further]
+    making = [f"--library={library}", f"--results={results}", f"--jobs={jobs}", f"--batch={size}", f"--only={only}"]
+    making += ["--", *further]
     status = _wait(subprocess.Popen([sys.executable, "-m", "mirflow", "run", *making]), stopped)
     if stopped or (status and not (noted.exists() and noted.stat().st_mtime >= began - CLOCK)):
         return 128 + stopped[0] if stopped else status  # nothing was begun: the settings are wrong, say
     rules = OF_ALL.get(what, (f"export_{what}",))
-    last = command(library, results, jobs, further, out=out)
+    last = command(library, results, jobs, further, out=out, only=only)
     last[3:3] = [*rules, "--allowed-rules", *rules]
     exported = _wait(subprocess.Popen(last, env=os.environ | {exports.ALONE: "1"}), stopped)
     return 128 + stopped[0] if stopped else exported or status
@@ -90,6 +95,7 @@ def run(
     size: int,
     share: Share = WHOLE,
     options: list[str] | None = None,
+    only: str = "",
 ) -> int:
     """Make a library, or a share of it, in batches of at most `size` tracks; return the exit status.
 
@@ -101,6 +107,7 @@ def run(
     snakemake : the call of Snakemake
     options : those of them that are the user's; with these, Snakemake is not asked about tracks that are provably
         complete (see `mirflow.workflow.completeness`). None: it is asked about all
+    only : the file that lists the tracks to make, "" for all
 
     Raises
     ------
@@ -111,7 +118,8 @@ def run(
     check_working_directory()
     results = settings.directory(results)
     found = scan(settings.path(library), exclude=results)
-    tracks = share.of(found.tracks)
+    asked = selection.of(found.tracks, only)
+    tracks = share.of(asked)
     if share.is_whole and len(tracks) <= min(size, AT_ONCE):
         os.execv(snakemake[0], snakemake)
     ledger = None
@@ -142,13 +150,13 @@ def run(
             status, state = _of_library(snakemake, file, state, stopped)
             failed, worked = failed or status != 0, worked or state.started
         if ledger and worked and not stopped:
-            _judge(snakemake, file, ledger, share.of(found.tracks), size)
+            _judge(snakemake, file, ledger, share.of(asked), size)
         if ledger and share.is_whole and not failed and not stopped:
             ledger.note_library()
     over = state.started or state.idle == len(tracks)
     if over and not stopped and not share.is_whole:
-        shares.note(results, share, state.began, time.time(), state.skip, state.crops)
-    _report(results, found, state, broken=failed, share=share)
+        shares.note(results, share, state.began, time.time(), state.skip, state.crops, only)
+    _report(results, found, state, broken=failed, share=share, chosen=asked)
     return 128 + stopped[0] if stopped else int(failed)
 
 
@@ -223,10 +231,10 @@ def _wait(process: subprocess.Popen, stopped: list[int]) -> int:
     return process.returncode
 
 
-def _report(results: str, library: Library, state: Batch, broken: bool, share: Share) -> None:
+def _report(results: str, library: Library, state: Batch, broken: bool, share: Share, chosen: Collection[str]) -> None:
     """Print the summary of all batches."""
     if state.idle == state.tracks and not state.started:
         print(NOTHING, file=sys.stderr)
     elif state.idle or state.started or not broken:
-        run = progress.Run(state.skip, state.crops, share, state.began, None, state.waiting, broken)
+        run = progress.Run(state.skip, state.crops, share, state.began, None, state.waiting, broken, chosen)
         progress.tell(progress.end(results, library, run))
