@@ -87,8 +87,11 @@ onsuccess:
         logger.info(
             progress.end(RESULTS, LIBRARY, progress.Run(skip=UNMADE, crops=CROPPING, share=SHARE, chosen=TAKEN))
         )
-    for line in exports.said(map(exports.report, PLACES.values()), since=progress.began(RESULTS)):
-        logger.info(line)
+        if SHARE.is_whole and (said := glance.line(RESULTS, TAKEN, UNMADE, CROPPING)):
+            logger.info(said)
+    since = progress.began(RESULTS)
+    for said in [*exports.said(map(exports.report, PLACES.values()), since), *glance.made(RESULTS, since)]:
+        logger.info(said)
 
 
 onerror:
@@ -102,3 +105,5 @@ onerror:
         waiting = tuple(progress.unmade(RESULTS))
         asked = progress.Run(UNMADE, CROPPING, SHARE, waiting=waiting, broken=True, chosen=TAKEN)
         logger.info(progress.end(RESULTS, LIBRARY, asked))
+        if SHARE.is_whole and not waiting and (said := glance.line(RESULTS, TAKEN, UNMADE, CROPPING)):
+            logger.info(said)

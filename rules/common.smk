@@ -19,7 +19,7 @@ from mirflow.core.errors import MirflowError
 from mirflow.library import scan
 from mirflow.models import accelerator, catalogue
 from mirflow.warm import server
-from mirflow.workflow import batches, needs, progress, selection, settings, shares, snakemake_internals
+from mirflow.workflow import batches, glance, needs, progress, selection, settings, shares, snakemake_internals
 
 # Users may describe models in the models' folder. Some features follow from these, and settings are checked against all
 # features, so this comes first.

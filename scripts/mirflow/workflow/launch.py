@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +18,7 @@ from pathlib import Path
 from mirflow.core.errors import MirflowError
 from mirflow.core.layout import own
 from mirflow.library.scan import Library, scan
-from mirflow.workflow import batches, completeness, exports, progress, selection, settings, shares
+from mirflow.workflow import batches, completeness, exports, glance, progress, selection, settings, shares
 from mirflow.workflow.batches import BATCH, Batch
 from mirflow.workflow.completeness import Ledger
 from mirflow.workflow.shares import WHOLE, Share
@@ -231,10 +230,12 @@ def _wait(process: subprocess.Popen, stopped: list[int]) -> int:
     return process.returncode
 
 
-def _report(results: str, library: Library, state: Batch, broken: bool, share: Share, chosen: Collection[str]) -> None:
+def _report(results: str, library: Library, state: Batch, broken: bool, share: Share, chosen: dict[str, Path]) -> None:
     """Print the summary of all batches."""
     if state.idle == state.tracks and not state.started:
         print(NOTHING, file=sys.stderr)
     elif state.idle or state.started or not broken:
         run = progress.Run(state.skip, state.crops, share, state.began, None, state.waiting, broken, chosen)
         progress.tell(progress.end(results, library, run))
+        if share.is_whole and (said := glance.line(results, chosen, state.skip, state.crops)):
+            progress.tell(said)
