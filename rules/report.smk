@@ -15,6 +15,7 @@ rule statistics:
         "<benchmarks>/.library/statistics.jsonl"
     conda:
         "../envs/flamingo.yaml" if TOKENIZER else "../envs/base.yaml"
+    threads: 4
     resources:
         mem_mb=2000,
     params:
@@ -26,4 +27,4 @@ rule statistics:
         made_by=identity.made_by("statistics", tokens=config["export"]["tokens"], numbers=DECLARED, tracks=len(TAKEN)),
     shell:
         "mirflow statistics --results {params.results:q} --only {params.only:q} --skip {params.skip:q} {params.crops}"
-        " --tokens {params.tokens} --tokenizer {input.tokenizer:q} -o {output:q} 2> {log:q}"
+        " --tokens {params.tokens} --tokenizer {input.tokenizer:q} --threads {threads} -o {output:q} 2> {log:q}"

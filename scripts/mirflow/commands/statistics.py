@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from mirflow.export import prompts
-from mirflow.report import build, values
+from mirflow.report import bandwidth, build, values
 from mirflow.workflow import exports, progress, selection
 
 
@@ -16,6 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--crops", action="store_true", help="a track without its crops is not complete")
     parser.add_argument("--tokens", type=int, default=128, help="the most that a text encoder reads")
     parser.add_argument("--tokenizer", type=Path, nargs="*", help="tokenizer.json of T5, to count tokens with")
+    parser.add_argument("--threads", type=int, default=1, help="tracks that are heard at once")
     parser.add_argument("-o", "--output", type=Path, required=True, help="statistics.json")
 
 
@@ -27,4 +28,5 @@ def run(arguments: argparse.Namespace) -> None:
     count = prompts.counter(arguments.tokenizer[0] if arguments.tokenizer else None)
     captions = build.Captions(arguments.tokens, count, exact=bool(arguments.tokenizer))
     library = values.read(arguments.results, tracks, failed)
-    build.write(arguments.output, build.build(library, captions))
+    bandwidths = bandwidth.of_tracks(arguments.results, library.tracks, arguments.threads)
+    build.write(arguments.output, build.build(library, captions, bandwidths))

@@ -25,6 +25,7 @@ VERSION = 1  # raise it when statistics.json says something else of the same lib
 COMMON_SHARE = 0.5  # of the tracks: keys that fewer have are not compared with all others at once
 CARRIED = 0.95  # of the variance
 SATURATED = 0.1  # saturation_ratio above which a track is called clipped
+NARROW_BAND = 16_500.0  # Hz; MP3 at 128 kbit/s ends near 16 or 17 kHz
 SILENT = 0.99  # stem_silence from which a stem is called silent
 FEWEST_EQUAL = 10  # numbers that two tracks must have in common to be told to be the same by these
 
@@ -45,8 +46,13 @@ class Captions:
     exact: bool
 
 
-def build(library: Library, captions: Captions) -> dict[str, Any]:
-    """Return everything that statistics.json holds; docs/report.md describes it."""
+def build(library: Library, captions: Captions, bandwidths: Mapping[str, float | None] | None = None) -> dict[str, Any]:
+    """Return everything that statistics.json holds; docs/report.md describes it.
+
+    Parameters
+    ----------
+    bandwidths : track id → where its spectrum ends, in Hz (see `mirflow.report.bandwidth`), as far as it was measured
+    """
     numbers = library.numbers
     ranges = {key: field.range for key, (field, _) in declared().items() if field.range and key in numbers}
     content: dict[str, Any] = {
@@ -60,7 +66,7 @@ def build(library: Library, captions: Captions) -> dict[str, Any]:
         "captions": _captions(library, captions),
         "duplicates": (groups := _duplicates(library)),
         "leaks": _leaks(library, groups),
-        "quality": _quality(library),
+        "quality": _quality(library, bandwidths or {}),
         "versions": _versions(library),
         "without": _without(library),
         "failed": library.failed,
@@ -307,7 +313,7 @@ def _by(library: Library, track: str) -> str:
     return (drawn.get("split") or {}).get("by", "artist")
 
 
-def _quality(library: Library) -> dict[str, Any]:
+def _quality(library: Library, bandwidths: Mapping[str, float | None]) -> dict[str, Any]:
     numbers = library.numbers
     saturated, silent = {}, {}
     if "saturation_ratio" in numbers:
@@ -319,6 +325,15 @@ def _quality(library: Library) -> dict[str, Any]:
     return {
         "clipping": {"above": SATURATED, "tracks": saturated},
         "silent_stems": {"from": SILENT, "tracks": silent},
+        "bandwidth": {
+            "measured": len(bandwidths),
+            "below": NARROW_BAND,
+            "tracks": {
+                track: {"hertz": end, "codec": library.source(track).get("codec")}
+                for track, end in bandwidths.items()
+                if end is not None and end < NARROW_BAND
+            },
+        },
     }
 
 

@@ -196,6 +196,19 @@ def _quality(content: Mapping[str, Any]) -> Iterator[Finding]:
             tracks=list(clipped),
             values={"saturation_ratio": clipped},
         )
+    band = quality["bandwidth"]
+    if ends := {track: one["hertz"] for track, one in band["tracks"].items()}:
+        said = listed(
+            f"{track} ({hertz / 1000:g} kHz)" for track, hertz in sorted(ends.items(), key=lambda one: one[1])
+        )
+        yield Finding(
+            "narrow_band",
+            "note",
+            f"the sound of {_tracks(len(ends))} ends below {band['below'] / 1000:g} kHz: {said}",
+            "look for better sources: these are of a low bit rate or sampling rate, or made from such files",
+            tracks=list(ends),
+            values={"hertz": ends},
+        )
     total = content["library"]["read"]
     for stem, silent in quality["silent_stems"]["tracks"].items():
         if len(silent) >= FEW and len(silent) > NULL_SHARE * total:
