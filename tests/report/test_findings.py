@@ -89,3 +89,16 @@ def test_a_damaged_info_fails_alone(tmp_path, varied):
     Path(tmp_path, ids[1], f"{ids[1].rpartition('/')[2]}.INFO").write_text('{"bpm": NaN}')
     library = values.read(str(tmp_path), dict.fromkeys(ids, ""), {})
     assert library.tracks == [ids[0], ids[2]] and "not valid JSON" in library.failed[ids[1]]
+
+
+def test_keys_of_other_programs_count_and_equal_numbers_tell_a_copy(tmp_path, varied):
+    infos = {track: {"mine": index + 0.5, "own": 3 * index, "bpm": info["bpm"]} for index, (track, info) in
+             enumerate(list(varied.items())[:120])}  # fmt: skip
+    one, two = list(infos)[5:7]
+    for info, other in zip(infos.values(), varied.values(), strict=False):
+        info |= {key: other[key] for key in ("lufs", "warmth", "depth", "hardness")}
+    infos[two] = dict(infos[one])
+    findings = {finding["kind"]: finding for finding in content(tmp_path, infos)["findings"]}
+    assert set(findings) == {"duplicate", "redundant"}
+    assert findings["redundant"]["keys"] == ["mine", "own"]
+    assert findings["duplicate"]["tracks"] == [one, two] and "numbers" in findings["duplicate"]["values"]["because"]

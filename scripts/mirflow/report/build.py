@@ -27,7 +27,7 @@ CARRIED = 0.95  # of the variance
 SATURATED = 0.1  # saturation_ratio above which a track is called clipped
 NARROW_BAND = 16_500.0  # Hz; MP3 at 128 kbit/s ends near 16 or 17 kHz
 SILENT = 0.99  # stem_silence from which a stem is called silent
-FEWEST_EQUAL = 10  # numbers that two tracks must have in common to be told to be the same by these
+FEWEST_EQUAL = 4  # numbers with decimals that two tracks must have in common to be told to be the same by these
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _about(key: str) -> dict[str, Any]:
 def _compared(library: Library) -> dict[str, Any]:
     """Return what is to be said of keys together: correlation, redundancy, principal components."""
     numbers = library.numbers
-    varied = [key for key in numbers if key in declared() and numbers[key].nunique() > 1]
+    varied = [key for key in numbers if numbers[key].nunique() > 1]
     numbers = numbers[varied]
     rho = statistics.correlation(numbers)
     order = statistics.order(rho)
@@ -278,7 +278,8 @@ def _duplicates(library: Library) -> list[dict[str, Any]]:
     by_numbers: dict[Any, list[str]] = {}
     varied = library.numbers.loc[:, library.numbers.nunique() > 1]
     for track, row in zip(library.tracks, varied.to_numpy(), strict=True):
-        if np.isfinite(row).sum() >= max(FEWEST_EQUAL, len(row) / 2):
+        known = row[np.isfinite(row)]
+        if len(known) >= len(row) / 2 and np.count_nonzero(known % 1) >= FEWEST_EQUAL:
             by_numbers.setdefault(hashlib.sha256(row.tobytes()).digest(), []).append(track)
     add(by_numbers, "all their numbers are equal")
     return list(found.values())

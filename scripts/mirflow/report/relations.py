@@ -42,7 +42,8 @@ RELATIONS = (
              "all are levels of the mix"),
     Relation(("onset_density", "ioi_mean", "ioi_std"), "more onsets in a second have shorter intervals"),
     Relation(("onset_count", "beat_count"), "both grow with the duration of a track"),
-    Relation(("bpm", "bpm_essentia", "bpm_tempocnn"), "all are the tempo, by several methods"),
+    Relation(("bpm", "bpm_essentia", "bpm_tempocnn", "track_metadata_bpm"), "all are the tempo, by several methods"),
+    Relation(("release_year", "track_metadata_year"), "both are the year of the release"),
     Relation(("saturation_ratio", "saturation_count"), "both measure the same passages"),
 )  # fmt: skip
 
