@@ -1,8 +1,10 @@
 # make run LIBRARY=~/music RESULTS=~/results JOBS=8  make the .INFO files of a directory of music
+# make run ONLY=tracks.txt ...                       the same for the tracks that a file lists (also export, tables, report)
 # make run SHARE=2/8 ...                             the same for one of eight shares of the tracks (docs/clusters.md)
 # make run PRESET=full ...                           the same with trained models (config/full.yaml), which it downloads
 # make export TARGET=stable_audio_tools ...           the same, and then what a trainer loads (docs/exports.md)
 # make tables ...                                    the same, and then tables of all tracks
+# make report ...                                    the same, and then what to decide about the library (docs/report.md)
 # make test                                          run the whole test suite
 # make test-exports                                  load exports with the trainers' own code; installs these (minutes)
 # make lint                                          check the style of the Python files and of the rules
@@ -30,7 +32,7 @@ ROUNDS  ?= 50
 CASES   ?= 500
 SHARE   ?= 1/1
 PIECES  ?= 3000
-export LIBRARY RESULTS JOBS CONFIG DIR SHARE TARGET OUT TRAIN WORK
+export LIBRARY RESULTS JOBS CONFIG DIR SHARE TARGET OUT TRAIN WORK ONLY
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -55,10 +57,10 @@ CUDA := $(shell ls /dev/nvidia0 >/dev/null 2>&1 && command -v nvcc)
 HIP  := $(shell ls /dev/kfd >/dev/null 2>&1 && command -v hipcc)
 GGML := $(if $(CUDA),-DGGML_CUDA=ON,$(if $(HIP),-DGGML_HIP=ON))
 
-.PHONY: run export tables test test-exports versions features bench scale eval-beats eval-stems eval-drums train-beats \
+.PHONY: run export tables report test test-exports versions features bench scale eval-beats eval-stems eval-drums train-beats \
         chaos test-slurm fuzz lint clean
 
-MIRFLOW_RUN = $(BIN)/python -m mirflow run --library "$$LIBRARY" --results "$$RESULTS" --jobs "$$JOBS"
+MIRFLOW_RUN = $(BIN)/python -m mirflow run --library "$$LIBRARY" --results "$$RESULTS" --jobs "$$JOBS" $(if $(ONLY),--only "$$ONLY")
 SETTINGS    = $(if $(PRESET_FILE)$(CONFIG),--configfile $(PRESET_FILE) $${CONFIG:+"$$CONFIG"})
 
 run: $(INSTALLED)
@@ -67,8 +69,8 @@ run: $(INSTALLED)
 export: $(INSTALLED)
 	@$(MIRFLOW_RUN) --export "$$TARGET" --out "$$OUT" -- $(SETTINGS)
 
-tables: $(INSTALLED)
-	@$(MIRFLOW_RUN) --export tables -- $(SETTINGS)
+tables report: $(INSTALLED)
+	@$(MIRFLOW_RUN) --export $@ -- $(SETTINGS)
 
 test: $(VENV)/dev.done
 	@$(BIN)/python -m pytest

@@ -39,6 +39,7 @@ include: "rules/info.smk"
 include: "rules/timeseries.smk"
 include: "rules/crops.smk"
 include: "rules/export.smk"
+include: "rules/report.smk"
 
 
 rule all:
@@ -83,9 +84,14 @@ onsuccess:
     if BATCH:
         progress.tidy(RESULTS, TRACKS)
     elif not exports.is_alone():
-        logger.info(progress.end(RESULTS, LIBRARY, progress.Run(skip=UNMADE, crops=CROPPING, share=SHARE)))
-    for line in exports.said(map(exports.report, PLACES.values()), since=progress.began(RESULTS)):
-        logger.info(line)
+        logger.info(
+            progress.end(RESULTS, LIBRARY, progress.Run(skip=UNMADE, crops=CROPPING, share=SHARE, chosen=TAKEN))
+        )
+        if SHARE.is_whole and (said := glance.line(RESULTS, TAKEN, UNMADE, CROPPING)):
+            logger.info(said)
+    since = progress.began(RESULTS)
+    for said in [*exports.said(map(exports.report, PLACES.values()), since), *glance.made(RESULTS, since)]:
+        logger.info(said)
 
 
 onerror:
@@ -93,9 +99,11 @@ onerror:
         batches.note(waiting=[*BATCH.waiting, *progress.unmade(RESULTS)])
         progress.tidy(RESULTS, TRACKS)
     elif not exports.is_alone():
-        if RELATING and SHARE.is_whole and progress.is_over(RESULTS, LIBRARY, skip=UNMADE):
+        if RELATING and SHARE.is_whole and progress.is_over(RESULTS, TAKEN, skip=UNMADE):
             # The rule waits for all tracks. Those that failed shall not keep the others from being related.
             shell("mirflow duplicates {RESULTS:q} {SPLIT_OPTIONS}")
         waiting = tuple(progress.unmade(RESULTS))
-        asked = progress.Run(skip=UNMADE, crops=CROPPING, share=SHARE, waiting=waiting, broken=True)
+        asked = progress.Run(UNMADE, CROPPING, SHARE, waiting=waiting, broken=True, chosen=TAKEN)
         logger.info(progress.end(RESULTS, LIBRARY, asked))
+        if SHARE.is_whole and not waiting and (said := glance.line(RESULTS, TAKEN, UNMADE, CROPPING)):
+            logger.info(said)

@@ -19,7 +19,7 @@ from mirflow.core.errors import MirflowError
 from mirflow.library import scan
 from mirflow.models import accelerator, catalogue
 from mirflow.warm import server
-from mirflow.workflow import batches, needs, progress, settings, shares, snakemake_internals
+from mirflow.workflow import batches, glance, needs, progress, selection, settings, shares, snakemake_internals
 
 # Users may describe models in the models' folder. Some features follow from these, and settings are checked against all
 # features, so this comes first.
@@ -35,7 +35,8 @@ try:
     MODELS = settings.directory(config["models"], name="models")
     LIBRARY = scan.scan(settings.path(config["library"]), exclude=RESULTS)
     SHARE = shares.share(config["share"])
-    TRACKS = SHARE.of(LIBRARY.tracks)
+    TAKEN = selection.of(LIBRARY.tracks, config["only"])
+    TRACKS = SHARE.of(TAKEN)
     # `mirflow run` makes a large library in parts. All files of a track belong to one part; Snakemake's own --batch sorts
     # files by name, and would put the two targets of a track into different parts.
     BATCH = batches.batch()
@@ -129,14 +130,14 @@ def transcriptions(track):
 
 def complete(wildcards):
     """What was measured of all tracks that can be exported; of their crops, the files that are written last."""
-    ready = exports.ready(RESULTS, LIBRARY.tracks, UNMADE, CROPPING)
+    ready = exports.ready(RESULTS, TAKEN, UNMADE, CROPPING)
     infos = [layout.track_files(RESULTS, track).info for track in ready]
     return infos + [layout.crops_stamp(RESULTS, track) for track in ready if CROPPING]
 
 
 def sounds(wildcards):
     """What is heard of all tracks that can be exported; of their crops, the lists."""
-    ready = exports.ready(RESULTS, LIBRARY.tracks, UNMADE, CROPPING)
+    ready = exports.ready(RESULTS, TAKEN, UNMADE, CROPPING)
     tracks = [layout.track_files(RESULTS, track, config["stems"]["format"]) for track in ready]
     if CROPPING:
         return [track.crops for track in tracks]

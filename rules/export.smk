@@ -38,6 +38,7 @@ for target in targets.names():
             mem_mb=2000,
         params:
             results=lambda wildcards: RESULTS,
+            only=config["only"],
             target=target,
             place=lambda wildcards, output: os.path.dirname(output[0]),
             settings=json.dumps(EXPORT),
@@ -46,11 +47,11 @@ for target in targets.names():
                 f"export_{target}",
                 settings=json.dumps(EXPORT, sort_keys=True),
                 numbers=DECLARED,
-                tracks=len(LIBRARY.tracks),
+                tracks=len(TAKEN),
             ),
         shell:
-            "mirflow export {params.target} --results {params.results:q} --settings {params.settings:q} --skip {params.skip:q}"
-            " --tokenizer {input.tokenizer:q} --threads {threads} -o {params.place:q} 2> {log:q}"
+            "mirflow export {params.target} --results {params.results:q} --only {params.only:q}"
+            " --settings {params.settings:q} --skip {params.skip:q} --tokenizer {input.tokenizer:q} --threads {threads} -o {params.place:q} 2> {log:q}"
 
 
 rule tables:
@@ -70,9 +71,10 @@ rule tables:
         mem_mb=2000,
     params:
         results=lambda wildcards: RESULTS,
+        only=config["only"],
         skip=UNMADE,
         crops="--crops" if CROPPING else "",
-        made_by=identity.made_by("tables", tracks=len(LIBRARY.tracks)),
+        made_by=identity.made_by("tables", tracks=len(TAKEN)),
     shell:
-        "mirflow tables --results {params.results:q} --skip {params.skip:q} {params.crops} -o {params.results:q}"
-        " 2> {log:q}"
+        "mirflow tables --results {params.results:q} --only {params.only:q} --skip {params.skip:q} {params.crops}"
+        " -o {params.results:q} 2> {log:q}"

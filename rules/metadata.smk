@@ -8,10 +8,10 @@ METADATA = [name for name in (tags.NAME, fingerprint.NAME) if name not in config
 SPLIT_OPTIONS = " ".join(f"--{name} {value}" for name, value in sorted(config["split"].items()))
 LOOKING_UP = config["metadata"]["lookup"] != "none"
 RELATING = "duplicates" not in config["skip"]
-MERGED = [layout.merge_stamp(RESULTS, track) for track in LIBRARY.tracks]
+MERGED = [layout.merge_stamp(RESULTS, track) for track in TAKEN]
 # Also after all crops, whose .INFO files inherit both keys.
-MERGED += [layout.crops_stamp(RESULTS, track) for track in LIBRARY.tracks if config["crops"]["mode"] != "none"]
-MERGED += [layout.track_files(RESULTS, track).metadata(lookup.NAME) for track in LIBRARY.tracks if LOOKING_UP]
+MERGED += [layout.crops_stamp(RESULTS, track) for track in TAKEN if config["crops"]["mode"] != "none"]
+MERGED += [layout.track_files(RESULTS, track).metadata(lookup.NAME) for track in TAKEN if LOOKING_UP]
 if LIBRARY_ONLY:
     MERGED = [path for path in MERGED if os.path.exists(path)]
 

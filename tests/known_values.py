@@ -28,6 +28,8 @@ from mirflow.core import artifacts, audio, identity, layout
 from mirflow.core.audio import Audio
 from mirflow.export import build, tables, targets, tree
 from mirflow.export.settings import Settings
+from mirflow.report import build as statistics
+from mirflow.report import values as library_values
 
 STORED = Path(__file__).parent / "data" / "known_values.json"
 RELATIVE, ABSOLUTE = 2e-3, 2e-4  # tolerance
@@ -661,6 +663,24 @@ def _tables() -> dict[str, Any]:
         return pyarrow.parquet.read_table(Path(results, "out", tables.LIBRARY)).to_pydict()
 
 
+def _statistics() -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    tracks = {f"track {index}": f"{index}.flac" for index in range(40)}
+    with tempfile.TemporaryDirectory() as folder:
+        for index, track in enumerate(tracks):
+            bpm, lufs = rng.normal(120, 20), rng.normal(-14, 3)
+            values = {
+                "bpm": bpm,
+                "bpm_essentia": bpm if index % 5 else None,
+                "lufs": lufs if index else 30.0,
+                "lra": 7.0,
+            }
+            artifacts.write_json(layout.track_files(folder, track).info, values | {"split": "train"})
+        library = library_values.read(folder, tracks, {})
+    content = statistics.build(library, statistics.Captions(128, len, exact=True))
+    return {name: content[name] for name in ("findings", "keys", "correlation", "redundancy", "components")}
+
+
 COMPUTE: dict[str, Callable[[], Any]] = {
     "full_mix": _full_mix,
     "stems_dsp": _stems_dsp,
@@ -700,6 +720,7 @@ COMPUTE: dict[str, Callable[[], Any]] = {
     "crop_info": _crop_info,
     "crops_png": _crops_png,
     "tables": _tables,
+    "statistics": _statistics,
 }
 
 

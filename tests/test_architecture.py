@@ -23,6 +23,7 @@ LEVELS = [
     ["timeseries"],
     ["crops"],
     ["export"],
+    ["report"],
     ["workflow"],
     ["commands"],
     ["warm"],

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from mirflow.export import build, targets
 from mirflow.export.settings import Settings
-from mirflow.workflow import exports, progress
+from mirflow.workflow import exports, progress, selection
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("target", choices=targets.names(), help="the trainer")
     parser.add_argument("--results", required=True, help="the results of a run, with its list of tracks")
+    parser.add_argument("--only", default="", help="a file that lists the tracks to export (default: all)")
     parser.add_argument("--settings", type=json.loads, default={}, help="the section export of the settings, as JSON")
     parser.add_argument("--skip", nargs="*", default=[], help="steps whose failures do not count")
     parser.add_argument("--tokenizer", type=Path, nargs="*", help="tokenizer.json of T5, to count tokens with")
@@ -22,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Build it."""
-    tracks = list(progress.read_library(arguments.results).tracks)
+    tracks = list(selection.of(progress.read_library(arguments.results).tracks, arguments.only))
     settings = Settings.of(arguments.settings)
     build.build(
         arguments.target,

@@ -1,7 +1,7 @@
 """Make everything of a library, or a share of it: run Snakemake and show its progress.
 
-Of large libraries it makes a batch of tracks at a time. With --export also what a trainer loads, or the tables of the
-library.
+Of large libraries it makes a batch of tracks at a time. With --export also what a trainer loads, or the tables or the
+report of the library.
 """
 
 import argparse
@@ -9,7 +9,7 @@ import os
 
 from mirflow.core.errors import MirflowError
 from mirflow.export import targets
-from mirflow.workflow import launch, shares
+from mirflow.workflow import launch, settings, shares
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="i/N: only the i-th of N shares of the tracks, beside runs of the others on the same results;"
         " auto: the place of this job in SLURM's array",
     )
+    parser.add_argument("--only", default="", help="a file that lists the tracks to take (default: the setting only)")
     parser.add_argument(
         "--all",
         action="store_true",
@@ -40,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--export",
-        choices=(*targets.names(), launch.TABLES),
+        choices=(*targets.names(), *launch.OF_ALL),
         help="afterwards, make this of all tracks that are complete",
     )
     parser.add_argument("--out", default="", help="where the export goes (default: the setting export.out)")
@@ -58,14 +59,14 @@ def run(arguments: argparse.Namespace) -> None:
     """Run, and exit with the status: 0 when all is made."""
     library, results, jobs, batch = arguments.library, arguments.results, arguments.jobs, arguments.batch
     if arguments.export:
-        raise SystemExit(
-            launch.export(library, results, jobs, batch, arguments.snakemake, arguments.export, arguments.out)
-        )
+        further = (arguments.snakemake, arguments.export, arguments.out, arguments.only)
+        raise SystemExit(launch.export(library, results, jobs, batch, *further))
     share = shares.share(arguments.share)
-    command = launch.command(library, results, jobs, arguments.snakemake, share)
+    only = arguments.only or str(settings.given(arguments.snakemake)["only"] or "")
+    command = launch.command(library, results, jobs, arguments.snakemake, share, only=only)
     options = None if arguments.all else arguments.snakemake
     if arguments.finish:
         if not share.is_whole:
             raise MirflowError(f"--finish: what concerns all tracks at once is no part of share {share}")
-        raise SystemExit(launch.finish(command, library, results))
-    raise SystemExit(launch.run(command, library, results, batch, share, options))
+        raise SystemExit(launch.finish(command, library, results, only))
+    raise SystemExit(launch.run(command, library, results, batch, share, options, only))

@@ -76,6 +76,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "crop_info": ("crops.info",),
     "crops_png": ("crops.plot",),
     "tables": ("export.tables",),
+    "statistics": ("report.build", "report.bandwidth"),
 }
 
 

@@ -26,7 +26,16 @@ INPUTS = ("full_mix", *STEMS, *GRIDS, *ON_REQUEST)  # what a feature may ask for
 TRACK_FOLDERS = ("features", "labels", "texts", "rhythm", "transcribe", "drum_stems", "crops", "metadata")
 
 RECORDS = "records"  # in the folder below: what Snakemake recorded of each artifact, before each track had one file
-TABLES = ("duplicates.tsv",)  # below the results: what is about all tracks
+# Below the results: what is about all tracks. No track may have a folder of such a name.
+OF_ALL = (
+    "duplicates.tsv",
+    "library.parquet",
+    "library.csv",
+    "labels.parquet",
+    "crops.parquet",
+    "statistics.json",
+    "report.html",
+)
 OWN_FOLDER = ".mirflow"  # below the results: what belongs to no track; it marks a directory as the results of a run
 
 HASH_DIGITS = 8  # of a name that was too long
@@ -283,6 +292,11 @@ def benchmark_folder(results: str, track: str = "{parent}{name}") -> str:
 def duplicates_table(results: str) -> str:
     """Return the table of tracks that are the same recording."""
     return f"{results}/duplicates.tsv"
+
+
+def statistics(results: str) -> str:
+    """Return the statistics of all tracks, and the findings."""
+    return f"{results}/statistics.json"
 
 
 def merge_stamp(results: str, track: str = "{parent}{name}") -> str:

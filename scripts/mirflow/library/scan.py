@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mirflow.core.errors import MirflowError
-from mirflow.core.layout import OWN_FOLDER, SERIES, is_artifact, shorten
+from mirflow.core.layout import OF_ALL, OWN_FOLDER, SERIES, is_artifact, shorten
 
 LOSSLESS = ("flac", "wav", "aiff", "aif")  # of files with equal names, the first of these gets the plain id
 EXTENSIONS = (*LOSSLESS, "opus", "ogg", "m4a", "aac", "mp3", "wma")
@@ -183,8 +183,10 @@ def _assign(found: list[tuple[str, Path]]) -> dict[str, Path]:
     plain = {_identifier(relative.rpartition(".")[0]) for relative, _ in found}
 
     def identify(relative: str) -> str:
-        """Return the id, with the first character encoded where a directory would be a file of another track."""
+        """Return the id, with the first character encoded where a directory would be a file of a track, or of all."""
         *directories, name = _identifier(relative).split("/")
+        if directories and directories[0] in OF_ALL:
+            directories[0] = re.sub("^.", _escaped, directories[0])
         for place in range(1, len(directories)):
             for end in range(place + 1, min(place + 3, len(directories)) + 1):
                 if "/".join(directories[:place]) in plain and is_artifact("/".join(directories[place:end])):
@@ -194,7 +196,7 @@ def _assign(found: list[tuple[str, Path]]) -> dict[str, Path]:
     def taken(identifier: str) -> bool:
         parts = identifier.split("/")
         own_files = any("/".join(parts[:-n]) in plain and is_artifact("/".join(parts[-n:])) for n in (1, 2, 3))
-        return identifier in tracks or own_files
+        return identifier in tracks or identifier in OF_ALL or own_files
 
     tracks: dict[str, Path] = {}
     later = []

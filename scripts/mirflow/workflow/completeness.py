@@ -79,12 +79,15 @@ def state_of_all(options: Collection[str]) -> str:
 
 
 def _of_settings(options: Iterable[str]) -> Iterator[str]:
-    """Yield those options that are settings: all others of those that `can_be_told` knows make nothing out of date."""
+    """Yield those options that are settings: all others of those that `can_be_told` knows make nothing out of date.
+
+    Neither does `only`: what it leaves out stays as it is.
+    """
     chosen = False
     for option in options:
         if option.startswith("-"):
             chosen = option.partition("=")[0] in SETTINGS
-        if chosen:
+        if chosen and not option.startswith("only="):
             yield option
 
 
@@ -104,11 +107,11 @@ def _settings(options: Iterable[str]) -> Iterator[dict]:
 
 
 def _named(settings: dict) -> Iterator[str]:
-    """Yield paths of files and folders that are values of settings; the library and the results do not count."""
+    """Yield paths of files and folders that are values of settings, but for the library, the results and `only`."""
     for name, value in settings.items():
         if isinstance(value, dict):
             yield from _named(value)
-        elif isinstance(value, str) and value and name not in ("library", "results"):
+        elif isinstance(value, str) and value and name not in ("library", "results", "only"):
             path = os.path.expanduser(value)
             if os.path.exists(path):
                 yield path

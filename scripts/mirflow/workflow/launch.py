@@ -20,7 +20,7 @@ from mirflow.core import layout
 from mirflow.core.errors import MirflowError
 from mirflow.core.layout import own
 from mirflow.library.scan import Library, scan
-from mirflow.workflow import batches, completeness, exports, progress, settings, shares
+from mirflow.workflow import batches, completeness, exports, glance, progress, selection, settings, shares
 from mirflow.workflow.batches import BATCH, Batch
 from mirflow.workflow.completeness import Ledger
 from mirflow.workflow.shares import WHOLE, Share
@@ -28,21 +28,23 @@ from mirflow.workflow.shares import WHOLE, Share
 BATCH_TRACKS = 1000
 AT_ONCE = 100  # of so few tracks Snakemake soon knows what to do
 NOTHING = "Nothing to be done (all requested files are present and up to date)."
-TABLES = "tables"
+# What can be made of all tracks, beside exports → the rules that make it.
+OF_ALL = {"tables": ("tables",), "report": ("statistics", "tables")}
 CLOCK = 2  # seconds by which the times of files and of this process may differ
 
 
 def command(
-    library: str, results: str, jobs: str, further: list[str], share: Share = WHOLE, out: str = ""
+    library: str, results: str, jobs: str, further: list[str], share: Share = WHOLE, out: str = "", only: str = ""
 ) -> list[str]:
     """Return the call of Snakemake that makes everything of a share.
 
     Parameters
     ----------
     further : options of Snakemake; settings among them (``--config skip=[chroma]``) are kept
-    out : where an export goes; "" means what the settings say
+    out, only : where an export goes, which file lists the tracks; "" means what the settings say
     """
     settings = {"library": library, "results": results} | ({} if share.is_whole else {"share": str(share)})
+    settings |= {"only": only} if only else {}
     config = [f"{name}={_text(value)}" for name, value in settings.items()]
     config += [f"export={json.dumps({'out': out})}"] if out else []
     place = next((i for i, option in enumerate(further) if option in ("--config", "-C")), None)
@@ -58,7 +60,9 @@ def _text(value: str) -> str:
     return f" {json.dumps(value)} "
 
 
-def export(library: str, results: str, jobs: str, size: int, further: list[str], what: str, out: str = "") -> int:
+def export(
+    library: str, results: str, jobs: str, size: int, further: list[str], what: str, out: str = "", only: str = ""
+) -> int:
     """Make a library, and then something of all tracks that are complete; return the exit status.
 
     That is not 0 if a track has failed, though the export is whole without it.
@@ -67,19 +71,20 @@ def export(library: str, results: str, jobs: str, size: int, further: list[str],
     ----------
     size : tracks in a batch
     further : options of Snakemake
-    what : a target of `mirflow.export.targets`, or `TABLES`
-    out : where the export goes; "" means what the settings say
+    what : a target of `mirflow.export.targets`, or one of `OF_ALL`
+    out, only : where the export goes, which file lists the tracks; "" means what the settings say
     """
     check_working_directory()
     began, noted = time.time(), Path(own(settings.directory(results), "library.tsv"))
     stopped = _stops()
-    making = [f"--library={library}", f"--results={results}", f"--jobs={jobs}", f"--batch={size}", "--", *further]
+    making = [f"--library={library}", f"--results={results}", f"--jobs={jobs}", f"--batch={size}", f"--only={only}"]
+    making += ["--", *further]
     status = _wait(subprocess.Popen([sys.executable, "-m", "mirflow", "run", *making]), stopped)
     if stopped or (status and not (noted.exists() and noted.stat().st_mtime >= began - CLOCK)):
         return 128 + stopped[0] if stopped else status  # nothing was begun: the settings are wrong, say
-    rule = what if what == TABLES else f"export_{what}"
-    last = command(library, results, jobs, further, out=out)
-    last[3:3] = [rule, "--allowed-rules", rule]
+    rules = OF_ALL.get(what, (f"export_{what}",))
+    last = command(library, results, jobs, further, out=out, only=only)
+    last[3:3] = [*rules, "--allowed-rules", *rules]
     exported = _wait(subprocess.Popen(last, env=os.environ | {exports.ALONE: "1"}), stopped)
     return 128 + stopped[0] if stopped else exported or status
 
@@ -91,6 +96,7 @@ def run(
     size: int,
     share: Share = WHOLE,
     options: list[str] | None = None,
+    only: str = "",
 ) -> int:
     """Make a library, or a share of it, in batches of at most `size` tracks; return the exit status.
 
@@ -102,6 +108,7 @@ def run(
     snakemake : the call of Snakemake
     options : those of them that are the user's; with these, Snakemake is not asked about tracks that are provably
         complete (see `mirflow.workflow.completeness`). None: it is asked about all
+    only : the file that lists the tracks to make, "" for all
 
     Raises
     ------
@@ -112,7 +119,8 @@ def run(
     check_working_directory()
     results = settings.directory(results)
     found = scan(settings.path(library), exclude=results)
-    tracks = share.of(found.tracks)
+    asked = selection.of(found.tracks, only)
+    tracks = share.of(asked)
     if share.is_whole and len(tracks) <= min(size, AT_ONCE):
         os.execv(snakemake[0], snakemake)
     ledger = None
@@ -144,20 +152,25 @@ def run(
             failed, worked = failed or status != 0, worked or state.started
         if ledger and worked and not stopped:
             # Of the other tracks a run writes only the .INFO, with what concerns all tracks.
-            asked, since = set(tracks), state.began - CLOCK
-            written = [t for t in share.of(found.tracks) if t in asked or _modified(results, t) >= since]
+            handed, since = set(tracks), state.began - CLOCK
+            written = [t for t in share.of(asked) if t in handed or _modified(results, t) >= since]
             _judge(snakemake, file, ledger, written, size)
         if ledger and share.is_whole and not failed and not stopped:
             ledger.note_library()
     over = state.started or state.idle == len(tracks)
     if over and not stopped and not share.is_whole:
-        shares.note(results, share, state.began, time.time(), state.skip, state.crops)
-    _report(results, found, state, broken=failed, share=share)
+        shares.note(results, share, state.began, time.time(), state.skip, state.crops, only)
+    _report(results, found, state, broken=failed, share=share, chosen=asked)
     return 128 + stopped[0] if stopped else int(failed)
 
 
-def finish(snakemake: list[str], library: str, results: str) -> int:
+def finish(snakemake: list[str], library: str, results: str, only: str = "") -> int:
     """Make only what concerns all tracks at once, of those that are complete; return the exit status.
+
+    Parameters
+    ----------
+    snakemake : the call of Snakemake
+    only : the file that lists the tracks that were made, "" for all
 
     Raises
     ------
@@ -166,11 +179,12 @@ def finish(snakemake: list[str], library: str, results: str) -> int:
     check_working_directory()
     results = settings.directory(results)
     found = scan(settings.path(library), exclude=results)
+    asked = selection.of(found.tracks, only)
     stopped = _stops()
     with tempfile.TemporaryDirectory(prefix="mirflow-") as folder:
         begin = Batch((), 0, 0, len(found.tracks), began=time.time())
         status, state = _of_library(snakemake, Path(folder, "batch.json"), begin, stopped)
-    _report(results, found, state, broken=status != 0, share=WHOLE)
+    _report(results, found, state, broken=status != 0, share=WHOLE, chosen=asked)
     return 128 + stopped[0] if stopped else int(status != 0)
 
 
@@ -253,10 +267,12 @@ def _wait(process: subprocess.Popen, stopped: list[int]) -> int:
     return process.returncode
 
 
-def _report(results: str, library: Library, state: Batch, broken: bool, share: Share) -> None:
+def _report(results: str, library: Library, state: Batch, broken: bool, share: Share, chosen: dict[str, Path]) -> None:
     """Print the summary of all batches."""
     if state.idle == state.tracks and not state.started:
         print(NOTHING, file=sys.stderr)
     elif state.idle or state.started or not broken:
-        run = progress.Run(state.skip, state.crops, share, state.began, None, state.waiting, broken)
+        run = progress.Run(state.skip, state.crops, share, state.began, None, state.waiting, broken, chosen)
         progress.tell(progress.end(results, library, run))
+        if share.is_whole and (said := glance.line(results, chosen, state.skip, state.crops)):
+            progress.tell(said)

@@ -57,6 +57,7 @@ class Run:
     skip : features that it was not asked for: their failures in earlier runs do not count
     crops : whether it was asked for crops: then a track is complete when they are
     share : which tracks it was asked for
+    chosen : of these, the ones that it was asked for; None: all
     began, ended : s since the epoch; None: when `start` was called, and now
     waiting : tracks that are not complete, whatever an earlier run has made of them (see `unmade`)
     broken : whether it failed. Then unfinished tracks are named; after others these were not asked for
@@ -69,6 +70,11 @@ class Run:
     ended: float | None = None
     waiting: Collection[str] = ()
     broken: bool = False
+    chosen: Collection[str] | None = None
+
+    def of(self, library: Library) -> list[str]:
+        """Return the tracks that it was asked for."""
+        return self.share.of(library.tracks if self.chosen is None else self.chosen)
 
 
 PLAIN = Run()
@@ -224,17 +230,17 @@ def unmade(results: str) -> list[str]:
     return [track for track, before in _merging.get(results, {}).items() if _merged_at(results, track) == before]
 
 
-def is_over(results: str, library: Library, skip: Collection[str] = ()) -> bool:
+def is_over(results: str, tracks: Collection[str], skip: Collection[str] = ()) -> bool:
     """Whether every track is complete, or failed: the run was not interrupted."""
-    failed = {failure.track for failure in failures(results, library.tracks, skip)}
-    return bool(failed) and all(track in failed or is_merged(results, track) for track in library.tracks)
+    failed = {failure.track for failure in failures(results, tracks, skip)}
+    return bool(failed) and all(track in failed or is_merged(results, track) for track in tracks)
 
 
 def end(results: str, library: Library, run: Run = PLAIN) -> str:
     """End a run: clear away what commands that were killed have left on the way, and return its summary."""
     with contextlib.suppress(OSError):
         artifacts.remove_unfinished(results, folders_of(library, run.share))
-        tidy(results, run.share.of(library.tracks))
+        tidy(results, run.of(library))
     return summary(results, library, run)
 
 
@@ -273,7 +279,7 @@ def _files(folder: str, suffix: str) -> list[Path]:
 
 def summary(results: str, library: Library, run: Run = PLAIN) -> str:
     """Say what is done, what failed and why, how long it took and where the results are; of a share, of its tracks."""
-    tracks = run.share.of(library.tracks)
+    tracks = run.of(library)
     failed = failures(results, tracks, run.skip)
     bad, waiting = {failure.track for failure in failed}, set(run.waiting)
     missing = [t for t in tracks if t not in bad and (t in waiting or not is_merged(results, t, run.crops))]
@@ -294,6 +300,10 @@ def summary(results: str, library: Library, run: Run = PLAIN) -> str:
         + f"; this run took {clock(elapsed)}"
         + (f" ({seconds / elapsed:.1f} x realtime)" if seconds and elapsed > 1 else "")
     ]
+    if run.chosen is not None and len(run.chosen) < len(library.tracks):
+        lines.append(
+            f"  only        {len(run.chosen)} of the library's {count(len(library.tracks), 'track')} asked for"
+        )
     if run.crops:
         lines.append(f"  crops       {_crops(results, complete)}")
     lines += [f"  failed      {failure.step}: {failure.reason}" for failure in no_model]

@@ -72,6 +72,30 @@ def merged(files: Iterable[Path] = ()) -> dict:
     return config
 
 
+def given(options: Iterable[str]) -> dict:
+    """Return the settings that Snakemake gets by these options of its command line.
+
+    Raises
+    ------
+    MirflowError : a file of settings cannot be read
+    """
+    import yaml
+
+    files, pairs, option = [], {}, ""
+    for one in options:
+        if one.startswith("-"):
+            option, _, one = one.partition("=")
+        if one and option in ("--configfile", "--configfiles"):
+            files.append(Path(one))
+        elif option in ("--config", "-C") and "=" in one:
+            name, _, value = one.partition("=")
+            with contextlib.suppress(yaml.YAMLError):  # Snakemake will say what is wrong with it
+                pairs[name] = yaml.safe_load(value)
+    config = merged(files)
+    _merge(config, pairs)
+    return config
+
+
 def _merge(config: dict, more: dict) -> None:
     for key, value in more.items():
         if isinstance(value, dict) and isinstance(config.get(key), dict):

@@ -150,6 +150,7 @@ class Record:
     skip : steps that were not asked for, whose failures in earlier runs do not count
     crops : whether crops were asked for
     job : of SLURM, "" outside of it
+    only : the file that lists the tracks that were asked for, "" for all
     """
 
     began: float
@@ -158,6 +159,7 @@ class Record:
     skip: tuple[str, ...] = ()
     crops: bool = False
     job: str = ""
+    only: str = ""
 
 
 def note(
@@ -167,9 +169,11 @@ def note(
     ended: float | None = None,
     skip: Collection[str] = (),
     crops: bool = False,
+    only: str = "",
 ) -> None:
     """Write down that a share begins, or ends."""
-    record = Record(began, ended, socket.gethostname(), tuple(skip), crops, os.environ.get("SLURM_JOB_ID", ""))
+    only = os.path.abspath(os.path.expanduser(only)) if only else ""
+    record = Record(began, ended, socket.gethostname(), tuple(skip), crops, os.environ.get("SLURM_JOB_ID", ""), only)
     artifacts.write_bytes(mine.own(results, "share.json"), artifacts.json_bytes(asdict(record) | {"skip": list(skip)}))
 
 
