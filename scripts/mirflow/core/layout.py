@@ -236,6 +236,11 @@ class TrackFiles:
         return f"{self.folder}/{self.name}.{SERIES}"
 
     @property
+    def overview(self) -> str:
+        """What the report draws of the track."""
+        return f"{self.folder}/overview.json"
+
+    @property
     def crops(self) -> str:
         """Which crops there are, and where they lie in the track. Written after them."""
         return f"{self.folder}/crops/crops.json"
