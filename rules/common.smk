@@ -135,6 +135,12 @@ def complete(wildcards):
     return infos + [layout.crops_stamp(RESULTS, track) for track in ready if CROPPING]
 
 
+def overviews(wildcards):
+    """What the report draws of all tracks that it is about."""
+    ready = exports.ready(RESULTS, LIBRARY.tracks, UNMADE, CROPPING)
+    return [layout.track_files(RESULTS, track).overview for track in ready]
+
+
 def sounds(wildcards):
     """What is heard of all tracks that can be exported; of their crops, the lists."""
     ready = exports.ready(RESULTS, TAKEN, UNMADE, CROPPING)

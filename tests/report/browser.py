@@ -91,7 +91,8 @@ class Browser:
 
     def go(self, place: str) -> None:
         """Go to another place of the page."""
-        self.run(f"location.hash = {json.dumps('#' + place)}; new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
+        painted = "new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
+        self.run(f"location.hash = {json.dumps('#' + place)}; {painted}")
 
     def press(self, key: str, code: int = 0) -> None:
         """Press a key."""

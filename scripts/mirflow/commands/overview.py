@@ -3,9 +3,11 @@
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from mirflow.commands import _feature
 from mirflow.core import artifacts
+from mirflow.core.errors import MirflowError
 from mirflow.core.layout import STEMS
 from mirflow.crops import folder
 from mirflow.report.page import overview
@@ -22,7 +24,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Read, measure, write."""
+    """Read, measure, write.
+
+    Sounds that cannot be read any more keep no other track out of the report: this file then says what is wrong.
+    """
+    try:
+        measured = artifacts.to_json_values(_measured(arguments))
+    except MirflowError as error:
+        measured = {"failed": str(error)}
+    artifacts.write_bytes(arguments.output, json.dumps(measured, separators=(",", ":")).encode())
+
+
+def _measured(arguments: argparse.Namespace) -> dict[str, Any]:
     mix = _feature.read("full_mix", arguments.full_mix)
     stems = {name: _feature.read(name, path) for name, path in zip(STEMS, arguments.stems, strict=True)}
     grids = {name: artifacts.read_times(getattr(arguments, name)) for name in ("beats", "downbeats")}
@@ -31,5 +44,4 @@ def run(arguments: argparse.Namespace) -> None:
         for path in arguments.crops
         for crop in folder.listed(artifacts.read_json(path))
     ]
-    measured = artifacts.to_json_values(overview.measure(mix, stems, crops=crops, **grids))
-    artifacts.write_bytes(arguments.output, json.dumps(measured, separators=(",", ":")).encode())
+    return overview.measure(mix, stems, crops=crops, **grids)

@@ -304,6 +304,11 @@ def statistics(results: str) -> str:
     return f"{results}/statistics.json"
 
 
+def report(results: str) -> str:
+    """Return the page that shows a library."""
+    return f"{results}/report.html"
+
+
 def merge_stamp(results: str, track: str = "{parent}{name}") -> str:
     """Return the file that says when the last merge into a track's ``.INFO`` succeeded."""
     return own(results, "merged", track, "done")

@@ -35,7 +35,7 @@ def digest() -> str:
 
 
 def policy() -> str:
-    """Return the content security policy: nothing but the scripts of this package, styles, and sounds beside the file."""
+    """Return the content security policy: only scripts of this package, styles, and sounds beside the file."""
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts()
     )
@@ -71,8 +71,8 @@ def of_library(statistics: Mapping[str, Any], results: str, stem_format: str = "
     sampled = None
     if len(shown) < len(tracks):
         sampled = (
-            f"the pictures, labels and texts of all {len(tracks)} tracks would make the page too large, so it holds those"
-            f" of {len(shown)}: the tracks that findings name, and others evenly spread over the library"
+            f"those of all {len(tracks)} tracks would make the page too large, so it holds those of {len(shown)}, the"
+            " tracks that findings name and others evenly spread over the library"
         )
     about = {"map": map.of_numbers(statistics["tracks"]["numbers"]), "sampled": sampled}
     return page(statistics, about, [lines[track] if track in shown else "" for track in tracks])

@@ -32,7 +32,9 @@ def of_track(results: str, track: str, stem_format: str) -> dict[str, Any]:
     sounds = [files.full_mix, *files.stems.values(), files.instrumental, files.beats_audio, files.drums_audio]
     return {
         "overview": _overview(files),
-        "labels": {key: dict(sorted(value.items(), key=lambda pair: -pair[1])[:MOST_LABELS]) for key, value in heads.items()},
+        "labels": {
+            key: dict(sorted(value.items(), key=lambda pair: -pair[1])[:MOST_LABELS]) for key, value in heads.items()
+        },
         "texts": {key: value for key, value in info.items() if is_caption(key) and isinstance(value, str)},
         "sounds": _present(files, sounds),
         "pictures": _present(files, [files.beats_plot, files.crops_plot, files.drums_plot]),

@@ -12,7 +12,10 @@ from mirflow.dsp import loudness, pitch_class, spectrum
 
 VERSION = 1  # raise it when values change
 WAVEFORM, LOUDNESS, CHROMA = 1200, 240, 160  # columns of each picture, at most
-LOWEST_LUFS, LUFS_STEP = -70.0, 0.5  # a byte of loudness is a number of steps above the lowest; 0 is all that is quieter
+LOWEST_LUFS, LUFS_STEP = (
+    -70.0,
+    0.5,
+)  # a byte of loudness is a number of steps above the lowest; 0 is all that is quieter
 CHROMA_LEVELS = 15  # four bits for each pitch class
 WINDOW = 3.0  # s, of short-term loudness (EBU Tech 3341)
 MOST_TIMES = 1500  # more beats than that cannot be told apart in the picture, so none are kept
@@ -42,10 +45,10 @@ def measure(
     peak : highest absolute sample of any channel
     waveform : the same of each column relative to `peak`, as bytes (255 is `peak`) in base64
     loudness : "mix" and each stem → short-term loudness of each column, as bytes in base64 (see `LUFS_STEP`)
-    chroma : of the mix, C first in each column, relative to the strongest pitch class of the column; four bits each, the
-        first of two in the upper half of a byte, in base64. Silent columns are 0
-    beats, downbeats : the first time and then the differences, in hundredths of a second; empty when there are more than
-        `MOST_TIMES`
+    chroma : of the mix, C first in each column, relative to the strongest pitch class of the column; four bits each,
+        the first of two in the upper half of a byte, in base64. Silent columns are 0
+    beats, downbeats : the first time and then the differences, in hundredths of a second; empty when there are more
+        than `MOST_TIMES`
     crops : start and end of each in hundredths of a second, as one list
     """
     highest = np.abs(full_mix.samples).max(axis=0, initial=0.0)

@@ -27,7 +27,8 @@ function trackView(main, _parameters, name) {
       PAGE.sampled ?? ""));
   }
   const seek = sounds(main, track, found);
-  if (found?.overview) overTime(main, found.overview, seek);
+  if (found?.overview?.failed) main.append(el("p", { class: "bad" }, sentence(found.overview.failed)));
+  else if (found?.overview) overTime(main, found.overview, seek);
   if (found?.pictures?.length) {
     main.append(el("p", {}, "Pictures: ", found.pictures.map(path => [el("a", { href: address(track, path) }, path), " "])));
   }
