@@ -66,7 +66,12 @@ rule report:
         info=complete,
         overviews=overviews,
     output:
-        layout.report("<results>"),
+        report(
+            layout.report("<results>"),
+            caption="captions/library.rst",
+            category="Library",
+            labels={"page": "report.html"},
+        ),
     log:
         "<logs>/.library/report.log",
     benchmark:

@@ -111,6 +111,10 @@ class Browser:
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
             self._ask("Input.dispatchMouseEvent", type=kind, **place)
 
+    def save_to(self, folder: Path) -> None:
+        """Let what the page saves go into a folder."""
+        self._ask("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+
     def screenshot(self, to: Path, whole: bool = True) -> None:
         """Take a picture of the page; `whole` also of what is below the window."""
         found = self._ask("Page.captureScreenshot", format="png", captureBeyondViewport=whole)

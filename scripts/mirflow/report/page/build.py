@@ -74,7 +74,7 @@ def of_library(statistics: Mapping[str, Any], results: str, stem_format: str = "
             f"those of all {len(tracks)} tracks would make the page too large, so it holds those of {len(shown)}, the"
             " tracks that findings name and others evenly spread over the library"
         )
-    about = {"map": map.of_numbers(statistics["tracks"]["numbers"]), "sampled": sampled}
+    about = {"map": map.of_library(results, tracks, statistics["tracks"]["numbers"]), "sampled": sampled}
     return page(statistics, about, [lines[track] if track in shown else "" for track in tracks])
 
 

@@ -1,14 +1,43 @@
 """A map of a library: tracks that sound alike lie near each other."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from mirflow.core.layout import track_files
+from mirflow.labels import embedding
+
 FEWEST = 3  # tracks
 NAMED = 2  # keys that name an axis
 CONSTANT = 1e-9  # relative; a number whose standard deviation is smaller is a constant
 FARTHEST = 8.0  # standard deviations; values that are farther from the mean would decide the whole map
+
+
+def of_library(
+    results: str, tracks: Sequence[str], columns: Mapping[str, Sequence[float | None]]
+) -> dict[str, Any] | None:
+    """Lay out the tracks of a library: by the first network whose output all of them have, else by their numbers.
+
+    Parameters
+    ----------
+    results : where the artifacts of the tracks lie
+    tracks : ids
+    columns : see `of_numbers`
+
+    Returns
+    -------
+    as `of_numbers`
+    """
+    for network in embedding.names():
+        paths = [track_files(results, track).embedding(network) for track in tracks]
+        if paths and all(map(os.path.exists, paths)):
+            outputs = [embedding.Patches.load(path).output for path in paths]
+            found = of_embeddings([output.mean(axis=0) if output.size else None for output in outputs], network)
+            if found:
+                return found
+    return of_numbers(columns)
 
 
 def of_numbers(columns: Mapping[str, Sequence[float | None]]) -> dict[str, Any] | None:
@@ -27,7 +56,9 @@ def of_numbers(columns: Mapping[str, Sequence[float | None]]) -> dict[str, Any] 
 
     None for fewer than `FEWEST` tracks, or fewer than two numbers that vary
     """
-    values = np.array(list(columns.values()), dtype=float).reshape(len(columns), -1)  # [key, track]; None becomes NaN
+    if not columns:
+        return None
+    values = np.array(list(columns.values()), dtype=float)  # [key, track]; None becomes NaN
     count = np.isfinite(values).sum(axis=1, keepdims=True)
     known = np.nan_to_num(values)
     mean = known.sum(axis=1, keepdims=True) / np.maximum(count, 1)

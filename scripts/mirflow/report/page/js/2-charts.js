@@ -17,6 +17,7 @@ const resized = new ResizeObserver(entries => {
 });
 
 function redraw(holder) {
+  if (!holder.clientWidth || !drawings.has(holder)) return; // it is not shown any more
   holder.dataset.width = holder.clientWidth;
   holder.replaceChildren(drawings.get(holder)(holder.clientWidth));
 }

@@ -47,7 +47,7 @@ function tracksView(main, parameters) {
 
   function filter() {
     try {
-      const keep = compile(state.where);
+      const keep = state.where.trim() ? condition(state.where, KNOWN, reader) : () => true;
       rows = d3.range(TRACKS.length).filter(keep);
       trouble.replaceChildren();
       where.removeAttribute("aria-invalid");
@@ -124,6 +124,23 @@ function columnsChooser(state, changed) {
   return el("details", {}, el("summary", {}, "Columns"), el("div", { class: "checks" }, [...KEYS.values()].map(({ key }) => box(key))));
 }
 
+const KNOWN = ["track", "source", ...KEYS.keys()];
+
+/** Return what reads a key of a row. */
+function reader(key) {
+  const column = { track: TRACKS, source: STATISTICS.tracks.source }[key] ?? COLUMNS[key];
+  return row => column[row];
+}
+
 function help() {
-  return el("details", {}, el("summary", {}, "How to filter"), el("p", {}, ""));
+  const examples = [
+    ['bpm > 120 and tonic_scale == "minor"', "compare with < <= > >= == !=, combine with and, or, not and brackets"],
+    ["100 < bpm < 130", "between two numbers"],
+    ["tonic in (0, 7)", "one of several values; tonic counts semitones from C"],
+    ['"house" in track', "a text that contains another, in upper or lower case"],
+    ["lufs_vocals == null", "what has no value; every other comparison with null is false"],
+    ['key("my key") > 3', "a key whose name is no single word"],
+  ];
+  return el("details", {}, el("summary", {}, "How to filter"), el("dl", { class: "help" }, examples.map(([example, text]) => [
+    el("dt", {}, el("a", { href: place("tracks", { where: example }) }, el("code", {}, example))), el("dd", {}, text)])));
 }

@@ -62,7 +62,7 @@ function facts(row, found) {
 
 /** Add the player; return what goes to a time (in seconds), and calls back as the time passes. */
 function sounds(main, track, found) {
-  const files = found?.sounds ?? ["full_mix.flac"];
+  const files = found?.sounds?.length ? found.sounds : ["full_mix.flac"];
   const audio = el("audio", { controls: true, preload: "none", src: address(track, files[0]) });
   const trouble = el("p", { role: "alert", class: "bad" });
   audio.addEventListener("error", () => trouble.replaceChildren(
