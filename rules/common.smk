@@ -141,6 +141,13 @@ def overviews(wildcards):
     return [layout.track_files(RESULTS, track).overview for track in ready]
 
 
+def drawn(wildcards):
+    """What was drawn on request, and the page of the library, where they exist."""
+    tracks = [layout.track_files(RESULTS, track) for track in LIBRARY.tracks]
+    paths = [path for files in tracks for path in (files.beats_plot, files.drums_plot, files.crops_plot)]
+    return [path for path in (layout.report(RESULTS), *paths) if os.path.exists(path)]
+
+
 def sounds(wildcards):
     """What is heard of all tracks that can be exported; of their crops, the lists."""
     ready = exports.ready(RESULTS, TAKEN, UNMADE, CROPPING)

@@ -87,3 +87,10 @@ rule report:
     shell:
         "mirflow report {input.statistics:q} --results {params.results:q} --stem-format {params.stem_format}"
         " -o {output:q} 2> {log:q}"
+
+
+rule pictures:
+    "Collect what was drawn, for Snakemake's own report: snakemake --report report.zip pictures."
+    input:
+        drawn,
+    localrule: True
