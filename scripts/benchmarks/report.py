@@ -84,9 +84,7 @@ def _info(rng: np.random.Generator, index: int, source: str, declared: list) -> 
         "split": "validation" if index % 20 == 0 else "train",
         "essentia_genre": {str(n): float(s) for n, s in zip(names, scores, strict=True) if s >= 0.1},
         "music_flamingo_full": f"{TEXT * 4}It is number {index}.",
-        "_provenance": {
-            "source": {"source": source, "duration": float(rng.uniform(120, 360)), "sha256": f"{index:064x}"}
-        },
+        "_provenance": {"source": {"source": source, "duration": 240.0, "sha256": f"{index:064x}"}},
     }
 
 

@@ -9,7 +9,7 @@ const COLUMNS = { ...STATISTICS.tracks.texts, ...STATISTICS.tracks.labels, ...ST
 const KEYS = new Map([["seconds", "number"], ...Object.keys(STATISTICS.tracks.numbers).map(key => [key, "number"]),
   ...Object.keys(COLUMNS).filter(key => key !== "seconds" && !(key in STATISTICS.tracks.numbers)).map(key => [key, "text"])]
   .map(([key, kind]) => [key, { key, kind, feature: "other keys", ...STATISTICS.keys[key] }]));
-KEYS.set("seconds", { ...KEYS.get("seconds"), unit: "s", feature: "source", meaning: "duration" });
+KEYS.set("seconds", { ...KEYS.get("seconds"), feature: "source", meaning: "duration" });
 const NUMBERS = [...KEYS.values()].filter(key => key.kind === "number" && STATISTICS.keys[key.key]);
 const PITCH_CLASSES = ["C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B"];
 
@@ -44,9 +44,9 @@ function show(value) {
   return plain.format(value).replace("-", "−");
 }
 
-/** Return the name of a key, which a line may break after each underscore. */
-function breakable(key) {
-  return key.split(/(?<=_)/).flatMap((part, place) => (place ? [el("wbr"), part] : [part]));
+/** Return a name in which a line may also break after an underscore and a slash. */
+function breakable(name) {
+  return name.split(/(?<=[_/])/).flatMap((part, place) => (place ? [el("wbr"), part] : [part]));
 }
 
 const UNNAMED = new Set(["1", "name", "ratio", "count", "score", "0 or 1", "pitch class"]); // units that say nothing beside a value
@@ -110,7 +110,7 @@ function encode(path) {
 const ROWS = new Map(TRACKS.map((track, row) => [encode(track), row]));
 
 function trackLink(row, text = TRACKS[row]) {
-  return el("a", { href: `#track/${encode(TRACKS[row])}`, class: "track" }, text);
+  return el("a", { href: `#track/${encode(TRACKS[row])}`, class: "track" }, breakable(text));
 }
 
 /** Return the place of another view, with its parameters. */

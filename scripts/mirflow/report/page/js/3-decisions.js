@@ -16,7 +16,7 @@ function decisionsView(main) {
     ["Duration", duration(library.seconds)],
     ["Numbers", grouped.format(NUMBERS.length)],
     STATISTICS.components.count && [`Components with ${Math.round(100 * STATISTICS.components.carried)} % of the variance`, STATISTICS.components.count],
-    ...Object.entries(library.splits ?? {}).map(([split, tracks]) => [split, grouped.format(tracks)]),
+    ...Object.entries(library.splits ?? {}).map(([split, tracks]) => [`Split ${split}`, grouped.format(tracks)]),
   ].filter(Boolean).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))));
   if (library.few) main.append(el("p", { class: "hint" }, sentence(library.few)));
   if (!findings.length) return void main.append(el("p", {}, "Nothing to decide: no finding."));

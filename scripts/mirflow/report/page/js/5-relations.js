@@ -50,13 +50,13 @@ function sample(rows, most = MOST_POINTS) {
 }
 
 /** Draw a point for each track; a click opens it. `x` and `y` give the place of a row, `options` are those of Plot. */
-function points(rows, { says, height, x, y, fill = "var(--accent)" }, options) {
+function points(rows, { says, height, x, y, fill }, options) {
   return chart(height, width => {
     const drawn = plot(says, {
       width, height, ...options,
       marks: [
         ...(options.marks ?? []),
-        Plot.dot(rows, { x, y, r: rows.length > 500 ? 2.5 : 4, fill, fillOpacity: 0.65, stroke: "var(--page)", strokeWidth: 0.5 }),
+        Plot.dot(rows, { x, y, r: rows.length > 500 ? 2.5 : 4, fill: fill ?? "var(--accent)", fillOpacity: 0.65, stroke: "var(--page)", strokeWidth: 0.5 }),
         Plot.dot(rows, Plot.pointer({ x, y, r: 6, stroke: "var(--text)", strokeWidth: 2 })),
         Plot.tip(rows, Plot.pointer({ x, y, title: described, fill: "var(--page)", stroke: "var(--line)" })),
       ],
@@ -91,25 +91,43 @@ function mapView(main, parameters) {
   function fill() {
     clearCharts();
     const key = KEYS.get(choose.value);
-    holder.replaceChildren(figure(null, points(rows, {
+    holder.replaceChildren(figure(`Across: ${map.axes[0]}. Up: ${map.axes[1]}.`, points(rows, {
       says: `Map of ${count(rows.length, "track")}`, height: Math.min(640, Math.max(320, innerHeight - 260)),
-      x: row => map.x[of.get(row)], y: row => map.y[of.get(row)], fill: key ? row => COLUMNS[key.key][row] : undefined,
+      x: row => map.x[of.get(row)], y: row => map.y[of.get(row)], fill: key && coloured(key),
     }, {
-      color: key ? colourScale(key) : undefined,
-      marginLeft: 10, marginRight: 10, marginTop: 24, marginBottom: 28, inset: 8,
-      x: { label: map.axes[0], ticks: 0, labelArrow: "right" }, y: { label: map.axes[1], ticks: 0, labelArrow: "up" },
+      color: key && colourScale(key),
+      margin: 10, inset: 8, x: { axis: null }, y: { axis: null },
     })));
     note("map", { by: choose.value });
   }
   fill();
 }
 
+const OTHERS = "others", NAMED_COLOURS = 5; // more cannot be told apart in small points
+
 function colourable(key) {
-  return key.kind === "number" ? ascending(key.key).length > 1 : new Set(COLUMNS[key.key]).size <= 12;
+  return key.kind === "number" ? ascending(key.key).length > 1 : frequent(key).length > 0;
+}
+
+/** Return the values of a text that most tracks have; none where nearly every track has one of its own. */
+function frequent(key) {
+  const counts = d3.rollups(COLUMNS[key.key].filter(value => value != null), rows => rows.length, value => value);
+  return counts.filter(([, number]) => number > 1).sort((a, b) => b[1] - a[1]).slice(0, NAMED_COLOURS).map(([value]) => value);
+}
+
+function coloured(key) {
+  const column = COLUMNS[key.key];
+  if (key.kind === "number") return row => column[row];
+  const named = new Set(frequent(key));
+  return row => (named.has(column[row]) ? column[row] : OTHERS);
 }
 
 function colourScale(key) {
-  if (key.kind !== "number") return { type: "categorical", legend: true, range: ["c1", "c2", "c3", "c4", "c5", "c6"].map(name => `var(--${name})`) };
+  if (key.kind !== "number") {
+    const colours = d3.range(NAMED_COLOURS).map(place => `var(--c${place + 1})`);
+    const named = frequent(key);
+    return { type: "categorical", legend: true, domain: [...named, OTHERS], range: [...colours.slice(0, named.length), "var(--faint)"] };
+  }
   const values = ascending(key.key);
   return { type: "linear", domain: [d3.quantileSorted(values, 0.02), d3.quantileSorted(values, 0.98)], clamp: true, scheme: "viridis",
     label: `${key.key}${key.unit && key.unit !== "1" ? ` (${key.unit})` : ""}`, legend: true };

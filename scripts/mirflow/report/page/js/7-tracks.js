@@ -55,7 +55,8 @@ function tracksView(main, parameters) {
       if (!(error instanceof FilterError)) throw error;
       trouble.replaceChildren(error.message);
       where.setAttribute("aria-invalid", "true");
-      return; // the table stays as it was until the filter is understood
+      if (shown) return; // the table stays as it was until the filter is understood
+      rows = d3.range(TRACKS.length);
     }
     fill();
   }

@@ -132,7 +132,7 @@ function overTime(main, overview, player) {
     el("figure", {}, scroll, el("figcaption", {},
       `${count(beats.length, "beat")}${gaps.length ? `, ${show(d3.median(gaps))} s apart (median)` : ""}, `,
       `${count(downbeats.length, "downbeat")}${crops.length ? `, ${count(crops.length, "crop")}` : ""}. `,
-      "Thin lines are beats (where there is room for them), thick ones downbeats, bars below the waveform crops. ",
+      "Thin lines are beats and dark ones downbeats, where there is room for them; bars below the waveform are crops. ",
       "Loudness is that of 3 s. A click plays from there."))));
 }
 
@@ -176,7 +176,9 @@ function waveform(overview, { beats, downbeats, crops, lanes }, x, width) {
     const size = Math.max((value / 255) * most, 0.5);
     pen.fillRect(left + column * step, middle - size, Math.max(step - (step > 3 ? 1 : 0), 0.5), 2 * size);
   });
-  if (room(downbeats)) lines(downbeats, colour("text"), 1.2);
+  pen.globalAlpha = 0.6; // so that the waveform stays to be seen
+  if (room(downbeats)) lines(downbeats, colour("text"), 1);
+  pen.globalAlpha = 1;
   crops.forEach(([start, end], index) => {
     pen.fillStyle = colour(index % 2 ? "muted" : "faint");
     pen.fillRect(x(start), 2 * middle + 2 + 10 * lanes.lane[index], Math.max(x(end) - x(start) - 1, 1), 7);
