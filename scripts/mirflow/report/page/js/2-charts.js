@@ -51,6 +51,8 @@ function plot(says, options) {
   const svg = drawn.tagName === "svg" ? drawn : drawn.querySelector("svg:last-of-type");
   svg.setAttribute("role", "img");
   svg.setAttribute("aria-label", says);
+  // Plot names its marks, which are no elements that a screen reader could go to.
+  for (const mark of svg.querySelectorAll("g[aria-label]")) mark.removeAttribute("aria-label");
   return drawn;
 }
 

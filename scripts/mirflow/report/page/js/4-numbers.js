@@ -55,7 +55,7 @@ function card(key, one) {
       `${percent(clipped)} outside`));
   }
   return el("article", { class: "card" },
-    el("h3", {}, breakable(key.key), unit(key)),
+    el("h2", {}, breakable(key.key), unit(key)),
     el("p", { class: "meaning" }, key.feature && !key.meaning ? key.feature : key.meaning),
     one.count ? chart(CARD_HEIGHT, width => histogram(key, one, width, CARD_HEIGHT)) : el("p", { class: "empty" }, "null everywhere"),
     el("p", { class: "facts" }, facts.map((fact, place) => [place ? " · " : "", fact])));

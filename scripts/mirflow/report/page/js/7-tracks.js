@@ -95,7 +95,7 @@ function tracksView(main, parameters) {
     const address = URL.createObjectURL(list);
     el("a", { href: address, download: "tracks.txt" }).click();
     setTimeout(() => URL.revokeObjectURL(address), 1000);
-    status.replaceChildren(`${count(rows.length, "track")} saved as tracks.txt: `, el("code", {}, "snakemake --config only=tracks.txt"));
+    status.replaceChildren(`${count(rows.length, "track")} saved as tracks.txt: `, el("code", {}, "make run ONLY=tracks.txt"), ", or make export");
   }
 
   head();
