@@ -29,13 +29,19 @@ function decisionsView(main) {
   }
 }
 
-function sentence(text) {
-  return `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
+/** Begin a text like a sentence, unless it begins with the name of a key or a track, and end it like one. */
+function sentence(text, names = []) {
+  const isName = names.some(name => text.startsWith(name));
+  return `${isName ? text[0] : text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
+}
+
+function said(one) {
+  return marked(sentence(one.says, [...one.keys, ...one.tracks]));
 }
 
 function finding(one) {
   return el("article", {},
-    el("h3", {}, marked(sentence(one.says))),
+    el("h3", {}, said(one)),
     el("p", { class: "do" }, marked(sentence(one.do))),
     one.keys.length > 0 && names("Keys", one.keys, key => (STATISTICS.keys[key] ? el("a", { href: place("numbers", { find: key }) }, key) : key)),
     one.tracks.length > 0 && names("Tracks", one.tracks, track => {

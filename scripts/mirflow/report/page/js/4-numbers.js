@@ -43,9 +43,13 @@ function outside(one) {
   return one.count ? ((one.clipped_below ?? 0) + (one.clipped_above ?? 0)) / one.count : 0;
 }
 
+function brief(value) {
+  return show(Number(value.toPrecision(3)));
+}
+
 function card(key, one) {
   const facts = [];
-  if (one.count) facts.push(`median ${show(one.median)}`, `99 % in ${show(one.p0_5)} to ${show(one.p99_5)}`);
+  if (one.count) facts.push(`median ${brief(one.median)}`, `99 % in ${brief(one.p0_5)} to ${brief(one.p99_5)}`);
   const missing = nulls(key);
   if (missing) facts.push(el("strong", {}, `${percent(missing)} null`));
   const clipped = outside(one);

@@ -20,8 +20,8 @@ function trackView(main, _parameters, name) {
     el("nav", { class: "near", "aria-label": "Tracks" }, el("a", { href: selection.place }, "All tracks"), near(-1), near(1)),
     el("h1", {}, track));
   main.append(el("p", { class: "lead" }, facts(row, found).flatMap((fact, place) => [place ? " · " : "", fact])));
-  const said = findingsOf(track);
-  if (said.length) main.append(el("section", {}, el("h2", {}, "Findings"), el("ul", {}, said.map(one => el("li", {}, marked(sentence(one.says)))))));
+  const findings = findingsOf(track);
+  if (findings.length) main.append(el("section", {}, el("h2", {}, "Findings"), el("ul", {}, findings.map(one => el("li", {}, said(one))))));
   if (!found) {
     main.append(el("p", { class: "hint" }, "This report holds the numbers of this track, but not its pictures, labels and texts: ",
       PAGE.sampled ?? ""));
