@@ -135,6 +135,19 @@ def complete(wildcards):
     return infos + [layout.crops_stamp(RESULTS, track) for track in ready if CROPPING]
 
 
+def overviews(wildcards):
+    """What the report draws of all tracks that it is about."""
+    ready = exports.ready(RESULTS, TAKEN, UNMADE, CROPPING)
+    return [layout.track_files(RESULTS, track).overview for track in ready]
+
+
+def drawn(wildcards):
+    """What was drawn on request, and the page of the library, where they exist."""
+    tracks = [layout.track_files(RESULTS, track) for track in TAKEN]
+    paths = [path for files in tracks for path in (files.beats_plot, files.drums_plot, files.crops_plot)]
+    return [path for path in (layout.report(RESULTS), *paths) if os.path.exists(path)]
+
+
 def sounds(wildcards):
     """What is heard of all tracks that can be exported; of their crops, the lists."""
     ready = exports.ready(RESULTS, TAKEN, UNMADE, CROPPING)

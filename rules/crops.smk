@@ -129,7 +129,13 @@ rule crops_png:
         beats=TRACK.grid("beats"),
         downbeats=TRACK.grid("downbeats"),
     output:
-        TRACK.crops_plot,
+        report(
+            TRACK.crops_plot,
+            caption="captions/crops.rst",
+            category="Tracks",
+            subcategory="{parent}{name}",
+            labels={"picture": "crops"},
+        ),
     log:
         "<logs>/{parent}{name}/crops_png.log",
     benchmark:

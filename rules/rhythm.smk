@@ -136,7 +136,13 @@ rule beats_png:
         beats=TRACK.grid("beats"),
         downbeats=TRACK.grid("downbeats"),
     output:
-        TRACK.beats_plot,
+        report(
+            TRACK.beats_plot,
+            caption="captions/beats.rst",
+            category="Tracks",
+            subcategory="{parent}{name}",
+            labels={"picture": "beats"},
+        ),
     log:
         "<logs>/{parent}{name}/beats_png.log",
     benchmark:

@@ -152,7 +152,13 @@ if DRUMS:
             beats=TRACK.grid("beats"),
             downbeats=TRACK.grid("downbeats"),
         output:
-            TRACK.drums_plot,
+            report(
+                TRACK.drums_plot,
+                caption="captions/drums.rst",
+                category="Tracks",
+                subcategory="{parent}{name}",
+                labels={"picture": "drums"},
+            ),
         log:
             "<logs>/{parent}{name}/drums_png.log",
         benchmark:

@@ -7,6 +7,7 @@ libraries and processors round differently.
 """
 
 import argparse
+import base64
 import contextlib
 import json
 import math
@@ -30,6 +31,8 @@ from mirflow.export import build, tables, targets, tree
 from mirflow.export.settings import Settings
 from mirflow.report import build as statistics
 from mirflow.report import values as library_values
+from mirflow.report.page import details, overview
+from mirflow.report.page import map as library_map
 
 STORED = Path(__file__).parent / "data" / "known_values.json"
 RELATIVE, ABSOLUTE = 2e-3, 2e-4  # tolerance
@@ -681,6 +684,33 @@ def _statistics() -> dict[str, Any]:
     return {name: content[name] for name in ("findings", "keys", "correlation", "redundancy", "components")}
 
 
+def _overview() -> dict[str, Any]:
+    grids = {name: times for name, times in _grids().items() if name != "onsets"}
+    stems = {name: Audio(part, RATE) for name, part in _parts().items()}
+    measured = overview.measure(_music(), stems, crops=[(0.25, 4.25), (4.25, 7.0)], **grids)
+    loudness = {name: _bytes(text)[::8] for name, text in measured["loudness"].items()}
+    return measured | {
+        "waveform": _bytes(measured["waveform"])[::60],
+        "loudness": loudness,
+        "chroma": _bytes(measured["chroma"]),
+    }
+
+
+def _bytes(text: str) -> list[int]:
+    return list(base64.b64decode(text))
+
+
+def _report() -> dict[str, Any]:
+    values = {"bpm": [120.0, 90.0, None, 100.0], "lufs": [-14.0, -9.0, -20.0, -11.0], "lra": [5.0, 5.0, 5.0, 5.0]}
+    with tempfile.TemporaryDirectory() as folder:
+        files = layout.track_files(folder, "a/One")
+        texts = {"music_flamingo_full": "A waltz.", "music_flamingo_model": "m"}
+        artifacts.write_json(files.info, {"bpm": 120.0, "essentia_genre": {"House": 0.2, "Techno": 0.7}, **texts})
+        artifacts.write_json(files.overview, {"seconds": 2.0})
+        artifacts.write_bytes(files.full_mix, b"")
+        return {"map": library_map.of_numbers(values), "details": details.of_track(folder, "a/One", "mp3")}
+
+
 COMPUTE: dict[str, Callable[[], Any]] = {
     "full_mix": _full_mix,
     "stems_dsp": _stems_dsp,
@@ -721,6 +751,8 @@ COMPUTE: dict[str, Callable[[], Any]] = {
     "crops_png": _crops_png,
     "tables": _tables,
     "statistics": _statistics,
+    "overview": _overview,
+    "report": _report,
 }
 
 

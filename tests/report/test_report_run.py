@@ -38,7 +38,10 @@ def test_a_run_and_a_report_take_the_tracks_of_a_list_and_leave_the_others(tmp_p
     assert content["tracks"]["id"] == listed and content["library"]["tracks"] == 2
     assert [one["kind"] for one in content["findings"]] == ["duplicate"]
     assert f"mirflow: 1 finding about the library (1 warning); `mirflow stats {results}` shows them" in done.stdout
-    assert done.stdout.splitlines()[-1].endswith(f"in {results}/statistics.json")
+    assert done.stdout.splitlines()[-1].endswith(f"in {results}/report.html")
+    drawn = json.loads((results / "one/overview.json").read_text())
+    assert drawn["seconds"] == 4 and set(drawn["loudness"]) == {"mix", "drums", "bass", "other", "vocals"}
+    assert json.dumps(drawn, separators=(",", ":")) in (results / "report.html").read_text()
     assert (results / "library.csv").exists()
     # The list belongs to the whole library, whose other tracks are no part of this run, and not gone.
     assert "three\t" in (results / ".mirflow/library.tsv").read_text()

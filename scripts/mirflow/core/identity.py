@@ -77,6 +77,8 @@ KINDS: dict[str, tuple[str, ...]] = {
     "crops_png": ("crops.plot",),
     "tables": ("export.tables",),
     "statistics": ("report.build", "report.bandwidth"),
+    "overview": ("report.page.overview",),
+    "report": ("report.page.build",),
 }
 
 

@@ -236,6 +236,11 @@ class TrackFiles:
         return f"{self.folder}/{self.name}.{SERIES}"
 
     @property
+    def overview(self) -> str:
+        """What the report draws of the track."""
+        return f"{self.folder}/overview.json"
+
+    @property
     def crops(self) -> str:
         """Which crops there are, and where they lie in the track. Written after them."""
         return f"{self.folder}/crops/crops.json"
@@ -297,6 +302,11 @@ def duplicates_table(results: str) -> str:
 def statistics(results: str) -> str:
     """Return the statistics of all tracks, and the findings."""
     return f"{results}/statistics.json"
+
+
+def report(results: str) -> str:
+    """Return the page that shows a library."""
+    return f"{results}/report.html"
 
 
 def merge_stamp(results: str, track: str = "{parent}{name}") -> str:

@@ -51,11 +51,11 @@ def said(findings: list[Mapping], where: str) -> str:
 
 
 def made(results: str, since: float) -> list[str]:
-    """Return a line about statistics.json if it was made since a time (s since the epoch)."""
-    path = layout.statistics(results)
-    if not os.path.exists(path) or os.stat(path).st_mtime < since:
-        return []
-    return [said(artifacts.read_json(path)["findings"], f"in {path}")]
+    """Return a line about report.html or statistics.json if it was made since a time (s since the epoch)."""
+    statistics = layout.statistics(results)
+    paths = (layout.report(results), statistics)
+    new = [path for path in paths if os.path.exists(path) and os.stat(path).st_mtime >= since]
+    return [said(artifacts.read_json(statistics)["findings"], f"in {new[0]}")] if new else []
 
 
 def _is_newest(path: str, results: str, tracks: Collection[str]) -> bool:

@@ -29,7 +29,8 @@ BATCH_TRACKS = 1000
 AT_ONCE = 100  # of so few tracks Snakemake soon knows what to do
 NOTHING = "Nothing to be done (all requested files are present and up to date)."
 # What can be made of all tracks, beside exports → the rules that make it.
-OF_ALL = {"tables": ("tables",), "report": ("statistics", "tables")}
+OF_ALL = {"tables": ("tables",), "report": ("report", "statistics", "tables")}
+FIRST = {"report": ("overview",)}  # and what these need that is made of single tracks
 CLOCK = 2  # seconds by which the times of files and of this process may differ
 
 
@@ -84,7 +85,7 @@ def export(
         return 128 + stopped[0] if stopped else status  # nothing was begun: the settings are wrong, say
     rules = OF_ALL.get(what, (f"export_{what}",))
     last = command(library, results, jobs, further, out=out, only=only)
-    last[3:3] = [*rules, "--allowed-rules", *rules]
+    last[3:3] = [*rules, "--allowed-rules", *rules, *FIRST.get(what, ())]
     exported = _wait(subprocess.Popen(last, env=os.environ | {exports.ALONE: "1"}), stopped)
     return 128 + stopped[0] if stopped else exported or status
 
