@@ -18,6 +18,7 @@
 # make eval-stems DIR=...                            score stems against true ones, with a simple separation; a trained
 #                                                    separator: ARGS="--backend demucs --entry htdemucs_ft"
 # make eval-drums DIR=...                            score drum notes against annotations, with each backend that is there
+# make eval-sources FILES="a.flac b.flac"             compare the values of copies of recordings: codecs, rates, gain ...
 # make chaos ROUNDS=50                               disturb runs at random moments, and check that nothing is lost
 # make test-slurm                                    divide a library among the jobs of a SLURM of its own
 # make fuzz CASES=500                                give damaged and malicious files to the code that reads audio
@@ -57,8 +58,8 @@ CUDA := $(shell ls /dev/nvidia0 >/dev/null 2>&1 && command -v nvcc)
 HIP  := $(shell ls /dev/kfd >/dev/null 2>&1 && command -v hipcc)
 GGML := $(if $(CUDA),-DGGML_CUDA=ON,$(if $(HIP),-DGGML_HIP=ON))
 
-.PHONY: run export tables report test test-exports versions features bench scale eval-beats eval-stems eval-drums train-beats \
-        chaos test-slurm fuzz lint clean
+.PHONY: run export tables report test test-exports versions features bench scale eval-beats eval-stems eval-drums \
+        train-beats chaos test-slurm fuzz lint clean eval-sources
 
 MIRFLOW_RUN = $(BIN)/python -m mirflow run --library "$$LIBRARY" --results "$$RESULTS" --jobs "$$JOBS" $(if $(ONLY),--only "$$ONLY")
 SETTINGS    = $(if $(PRESET_FILE)$(CONFIG),--configfile $(PRESET_FILE) $${CONFIG:+"$$CONFIG"})
@@ -108,6 +109,9 @@ scale: $(VENV)/base.done
 
 eval-beats eval-stems eval-drums: $(VENV)/dev.done
 	@$(BIN)/python -m benchmarks.$(subst -,_,$@) "$$DIR" $(ARGS)
+
+eval-sources: $(VENV)/base.done
+	@$(BIN)/python -m benchmarks.sources $(FILES) $(ARGS)
 
 # Pieces and scores that exist already are kept, so this continues what was interrupted.
 train-beats: $(VENV)/dev.done

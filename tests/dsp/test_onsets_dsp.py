@@ -67,7 +67,7 @@ def test_repeated_sines_with_soft_ends_are_found(hertz, gain):
     np.testing.assert_allclose(detect(samples, RATE).times, 0.5 + 0.5 * np.arange(20), atol=0.03)
 
 
-@pytest.mark.parametrize("attack", [0.05, 0.1])
+@pytest.mark.parametrize("attack", [0.05, 0.1, 0.3])
 def test_chords_with_soft_attacks_are_found(attack):
     time = np.arange(round(3.2 * RATE)) / RATE
     envelope = np.minimum(1, time / attack) * np.minimum(1, time[::-1])
@@ -78,6 +78,44 @@ def test_chords_with_soft_attacks_are_found(attack):
             tones = sum(np.sin(2 * np.pi * hertz * k * time) / k for k in range(1, 7))
             samples[entry * RATE : entry * RATE + len(time)] += 0.1 * envelope * tones
     np.testing.assert_allclose(detect(samples.astype(np.float32), RATE).times, entries, atol=0.06)
+
+
+def slow_note(note: float, seconds: float, attack: float, release: float, partials: int = 8) -> np.ndarray:
+    time = np.arange(round(seconds * RATE)) / RATE
+    hertz = 440 * 2 ** ((note - 69) / 12)
+    tones = sum(np.sin(2 * np.pi * hertz * k * time) / k for k in range(1, partials + 1))
+    return 0.1 * tones * np.minimum(1, np.minimum(time / attack, time[::-1] / release))
+
+
+def joined(parts: list[tuple[float, np.ndarray]], seconds: float) -> np.ndarray:
+    samples = np.zeros(round(seconds * RATE))
+    for start, part in parts:
+        at = round(start * RATE)
+        samples[at : at + len(part)] += part[: len(samples) - at]
+    return samples.astype(np.float32)
+
+
+def test_a_pad_whose_chords_share_notes_is_found():
+    chords, entries = ((57, 60, 64), (57, 62, 65), (55, 60, 64), (55, 59, 62)), 1 + 3 * np.arange(4)
+    parts = [(x, slow_note(note, 3.1, 0.3, 0.4)) for x, chord in zip(entries, chords, strict=True) for note in chord]
+    np.testing.assert_allclose(detect(joined(parts, 14), RATE).times, entries, atol=0.1)
+
+
+@pytest.mark.parametrize(("attack", "release", "length"), [(0.15, 0.1, 0.5), (0.08, 0.12, 0.56)])
+def test_slow_notes_of_one_pitch_are_found(attack, release, length):
+    entries = 0.5 + 0.5 * np.arange(12)
+    samples = joined([(x, slow_note(50, length, attack, release)) for x in entries], 7.5)
+    np.testing.assert_allclose(detect(samples, RATE).times, entries, atol=0.08)
+
+
+@pytest.mark.parametrize(("rate", "decay"), [(16, 0.08), (24, 0.05), (27, 0.04)])
+def test_the_strokes_of_a_roll_are_found(rate, decay):
+    random, entries, time = np.random.default_rng(0), 0.5 + np.arange(3 * rate) / rate, np.arange(RATE // 5) / RATE
+    stroke = np.exp(-time / decay)
+    parts = [(x, (1 - 0.2 * (k % 2)) * 0.2 * random.standard_normal(len(time)) * stroke) for k, x in enumerate(entries)]
+    times = detect(joined(parts, 4), RATE).times
+    found = np.abs(entries[:, None] - times).min(axis=1) < 0.012
+    assert found.mean() > 0.9 and len(times) <= len(entries)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +130,7 @@ def test_chords_with_soft_attacks_are_found(attack):
         (tone(10.01, 440)[: -RATE // 300], 1),  # the end within a period is no onset
         (tone(10, 440) + tone(10, 443), 1),  # beating is no onset
         (tone(10, 440) + tone(10, 441), 1),
+        (tone(10, 440) + tone(10, 464), 1),  # as many a second as strokes of a roll
         (tone(10, 440) * np.linspace(0, 1, 10 * RATE), 1),  # a fade-in
         (tone(10, 440) * (1 + 0.2 * np.sin(2 * np.pi * 5 * np.arange(10 * RATE) / RATE)), 1),  # tremolo
         (noise(20, 0.1), 5),
@@ -107,6 +146,7 @@ def test_chords_with_soft_attacks_are_found(attack):
         "cut",
         "beating",
         "slow beating",
+        "fast beating",
         "fade",
         "tremolo",
         "white",

@@ -44,6 +44,23 @@ def test_a_stem_of_zeros_is_silent():
     assert values["stem_residual"] == -200
 
 
+def test_silence_is_relative_to_the_mix():
+    drums, bass = sine(0.5, 1000), sine(0.5, 100)
+    drums[:, RATE:] *= 0.01  # 43 dB below the mix, of which it is a half
+    loud = measure(drums + bass, drums=drums, bass=bass)["stem_silence_drums"]
+    assert loud == measure(0.01 * (drums + bass), drums=0.01 * drums, bass=0.01 * bass)["stem_silence_drums"] == 0
+    drums[:, RATE:] *= 0.5  # 49 dB
+    assert measure(drums + bass, drums=drums, bass=bass)["stem_silence_drums"] == pytest.approx(0.5, abs=0.02)
+
+
+def test_an_offset_is_no_level():
+    mix = sine(0.5, 100)
+    values = measure(mix + 0.05, bass=mix, other=np.full_like(mix, 0.05))
+    assert values["stem_rms_bass"] == pytest.approx(-9.03, abs=0.01)
+    assert values["stem_silence_other"] == 1
+    assert values["stem_rms_other"] is None or values["stem_rms_other"] < -120
+
+
 def test_the_residual_is_the_difference_of_mix_and_stems():
     mix = sine(0.5, 100)
     assert measure(mix, bass=0.9 * mix)["stem_residual"] == pytest.approx(-20, abs=0.01)

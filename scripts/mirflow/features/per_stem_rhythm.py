@@ -14,7 +14,7 @@ EARLY = 0.005  # s by which windows start and end early, so that a pulse near th
 
 FEATURE = Feature(
     name="per_stem_rhythm",
-    version=2,
+    version=3,
     inputs=(*STEMS, "onsets", "beats", "downbeats"),
     fields=tuple(
         field

@@ -9,13 +9,13 @@ from mirflow.core.layout import STEMS
 from mirflow.dsp.separation.channels import fold_down
 
 FRAME = 2048  # samples at 44.1 kHz
-SILENT_DB = -60  # dBFS
+SILENT_DB = -46  # re the mix: -60 dBFS in a mix at -14 dBFS. An absolute level would depend on the gain of the source
 FLOAT_DB = (-800, 800)  # range of 32-bit floats
 EXACT_DB = -200  # residual of stems that add up to the mix exactly
 
 FEATURE = Feature(
     name="stem_quality",
-    version=2,
+    version=3,
     inputs=("full_mix", *STEMS),
     fields=(
         *(
@@ -27,7 +27,7 @@ FEATURE = Feature(
                     "dBFS",
                     bounds=FLOAT_DB,
                     range=(-70, 0),
-                    meaning=f"root mean square of {stem} over all channels",
+                    meaning=f"root mean square of {stem} over all channels, without their offset",
                     undefined="the stem is digital silence",
                 ),
                 Field(
@@ -43,7 +43,7 @@ FEATURE = Feature(
                     "ratio",
                     bounds=(0, 1),
                     range=(0, 1),
-                    meaning=f"share of 46 ms frames of {stem} below -60 dBFS",
+                    meaning=f"share of 46 ms frames of {stem} more than 46 dB below the root mean square of the mix",
                     undefined="the stem has no samples",
                 ),
                 Field(
@@ -80,7 +80,7 @@ def measure(full_mix: Audio, drums: Audio, bass: Audio, other: Audio, vocals: Au
     Returns
     -------
     stem_rms_<stem>, stem_peak_<stem> : dBFS
-    stem_silence_<stem> : share of frames below -60 dBFS, in [0, 1]
+    stem_silence_<stem> : share of frames more than 46 dB below the mix, in [0, 1]
     stem_correlation_<stem> : absolute Pearson correlation with the mix, in [0, 1]
     stem_residual : dB relative to the mix
 
@@ -104,16 +104,19 @@ def measure(full_mix: Audio, drums: Audio, bass: Audio, other: Audio, vocals: Au
 
     values: dict[str, float | None] = {}
     residual = mix.astype(np.float64)
+    power = _power(_centred(mix))
+    silent_power = power * 10 ** (SILENT_DB / 10)
     for name, stem in stems.items():
         samples = stem.samples[:, :length]
         residual -= samples
-        values[f"stem_rms_{name}"] = _decibel(_power(samples))
+        centred = _centred(samples)
+        values[f"stem_rms_{name}"] = _decibel(_power(centred))
         values[f"stem_peak_{name}"] = _decibel(float(np.abs(samples).max(initial=0)) ** 2)
-        values[f"stem_silence_{name}"] = _silence(samples, stem.rate)
+        values[f"stem_silence_{name}"] = _silence(centred, stem.rate, silent_power)
         values[f"stem_correlation_{name}"] = _correlation(samples, mix)
     values["stem_residual"] = None
-    if (power := _power(mix)) > 0:
-        values["stem_residual"] = 10 * float(np.log10(max(_power(residual) / power, 10 ** (EXACT_DB / 10))))
+    if power > 0:
+        values["stem_residual"] = 10 * float(np.log10(max(_power(_centred(residual)) / power, 10 ** (EXACT_DB / 10))))
     return values
 
 
@@ -132,6 +135,11 @@ def _to_layout(full_mix: Audio, channels: int, rate: int) -> np.ndarray:
     return resample(samples, full_mix.rate, rate)
 
 
+def _centred(samples: np.ndarray) -> np.ndarray:
+    """Return [channel, n] without the mean of each channel: an offset, which some lossy formats remove."""
+    return samples - samples.mean(axis=1, keepdims=True, dtype=np.float64) if samples.size else samples
+
+
 def _power(samples: np.ndarray) -> float:
     """Return the mean square of all samples of all channels; 0 without samples."""
     return float(np.mean(np.square(samples, dtype=np.float64))) if samples.size else 0.0
@@ -142,15 +150,15 @@ def _decibel(power: float) -> float | None:
     return 10 * float(np.log10(power)) if power > 0 else None
 
 
-def _silence(samples: np.ndarray, rate: int) -> float | None:
-    """Return the share of the frames of [channel, n] with an RMS below `SILENT_DB`; None without samples."""
+def _silence(samples: np.ndarray, rate: int, silent_power: float) -> float | None:
+    """Return the share of the frames of [channel, n] with at most such a mean square; None without samples."""
     length = samples.shape[1]
     if length == 0:
         return None
     starts = np.arange(0, length, max(round(FRAME * rate / 44100), 1))
     energy = np.add.reduceat(np.mean(np.square(samples, dtype=np.float64), axis=0), starts)
     power = energy / np.diff(np.append(starts, length))
-    return float(np.mean(power < 10 ** (SILENT_DB / 10)))
+    return float(np.mean(power <= silent_power))
 
 
 def _correlation(samples: np.ndarray, mix: np.ndarray) -> float | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mirflow.core.audio import Audio, resample
 from mirflow.core.layout import STEMS
-from mirflow.dsp import loudness, onsets, pitch_class, spectrum
+from mirflow.dsp import loudness, onsets, pitch_class, spectrum, superflux
 from mirflow.features import spectral, tonality
 from mirflow.features.multiband_rms import BANDS
 from mirflow.rhythm.activations import Activations
@@ -84,8 +84,8 @@ def _beats(activations: Activations, edges: np.ndarray) -> Iterator[tuple[str, S
 
 def _onset_envelope(sound: Audio, edges: np.ndarray, source: str) -> Series:
     values = onsets.envelope(sound.mono(), sound.rate)
-    first = float(onsets.frame_times(np.zeros(1))[0])
-    return Series(_centred(values, first, onsets.RATE / onsets.HOP, edges), "dB", source)
+    first = float(superflux.frame_times(np.zeros(1))[0])
+    return Series(_centred(values, first, superflux.RATE / superflux.HOP, edges), "dB", source)
 
 
 def _level(sound: Audio, edges: np.ndarray, source: str) -> Series:
