@@ -455,6 +455,27 @@ def test_a_sound_is_converted_again_only_if_it_changed(results, tmp_path, monkey
     assert sum(path.stat().st_ino != inode for path, inode in times.items()) == 1
 
 
+def test_a_sound_in_a_shard_is_converted_again_only_if_it_changed(results, tmp_path, monkeypatch):
+    make(results, tmp_path / "x", "webdataset")
+    before = {path: path.read_bytes() for path in (tmp_path / "x").rglob("*.tar")}
+    put, converted = convert.put, []
+
+    def recorded(item, target, form, copy=False):
+        converted.extend([] if form.is_met(item) else [item.track])
+        return put(item, target, form, copy)
+
+    monkeypatch.setattr(convert, "put", recorded)
+    make(results, tmp_path / "x", "webdataset")
+    assert not converted and before == {path: path.read_bytes() for path in before}
+    root, _ = results
+    (shard,) = [path for path in before if path.parent.name == "validation"]  # of one track, at 48 kHz
+    shard.write_bytes(shard.read_bytes()[512:])
+    mono = root / "mono/full_mix.flac"
+    os.utime(mono, ns=(mono.stat().st_atime_ns, mono.stat().st_mtime_ns + 10**9))
+    make(results, tmp_path / "x", "webdataset")
+    assert sorted(converted) == ["48 kHz", "mono"] and before == {path: path.read_bytes() for path in before}
+
+
 def test_a_failed_export_leaves_the_earlier_one_as_it_was(results, tmp_path, monkeypatch):
     make(results, tmp_path / "x")
     before = {path: path.read_bytes() for path in (tmp_path / "x").rglob("*") if path.is_file()}
@@ -483,6 +504,24 @@ def test_duplicates_in_two_splits_are_an_error(results, tmp_path):
         build.build(
             "stable_audio_3", targets.target("stable_audio_3"), str(root), [*names, "leak"], {}, SOME, tmp_path / "x"
         )
+
+
+def test_an_artist_in_two_splits_is_said_and_an_error_where_the_library_was_split_by_artist(tmp_path):
+    drawn = {"_provenance": {"features": {"duplicates": {"split": {"by": "artist"}}}}}
+    for name, artist in (("one", "The Band; Björk feat. X"), ("two", "Bjork"), ("three", "Various Artists")):
+        track(tmp_path, name, loop(1), bpm=100.0 + len(name), track_metadata_artist=artist)
+    track(tmp_path, "four", loop(1), track_metadata_artist="Björk", split="validation")
+    track(tmp_path, "five", loop(1), track_metadata_artist="various artists", split="test")
+    names = ["one", "two", "three", "four", "five"]
+    settings = Settings(numbers=("bpm",))
+    where = "huggingface", targets.target("huggingface"), str(tmp_path)
+    report = build.build(*where, names, {}, settings, tmp_path / "x")
+    assert report["artists_in_several_splits"] == ["Björk"]
+    assert "1 validation, 1 test; 1 artist is in several splits; in" in build.summary(report)
+    for name, split in (("one", "train"), ("two", "train"), ("four", "test")):
+        track(tmp_path, name, loop(1), track_metadata_artist="Bjork", split=split, **drawn)
+    with pytest.raises(MirflowError, match="four and one are by the same artist"):
+        build.build(*where, names, {}, settings, tmp_path / "x")
 
 
 def test_nothing_to_export_is_an_error(results, tmp_path):

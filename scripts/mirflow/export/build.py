@@ -125,6 +125,7 @@ def build(
         target.write(made, rows, choice, settings)
         excluded.sort(key=lambda one: (one.track, one.crop or 0))
         report = _report(name, made, rows, excluded, planned, choice, settings)
+        report["artists_in_several_splits"] = items.shared_artists(found)
         lines = [f"{one.track}\t{'' if one.crop is None else one.crop}\t{one.reason}\n" for one in excluded]
         made.write("excluded.tsv", "".join(["track\tcrop\treason\n", *lines]))
         made.write_json(tree.REPORT, report)
@@ -215,7 +216,9 @@ def _report(
 def summary(report: Mapping[str, Any]) -> str:
     """Return in one line what was exported."""
     splits = ", ".join(f"{count} {split}" for split, count in report["splits"].items())
+    shared = len(report.get("artists_in_several_splits", ()))
+    warning = f"; {shared} artist{'s are' if shared > 1 else ' is'} in several splits" if shared else ""
     return (
         f"mirflow: export {report['target']}: {report['items']} items + {report['excluded']} excluded ="
-        f" {report['planned']} planned; {splits}; in {report['place']}"
+        f" {report['planned']} planned; {splits}{warning}; in {report['place']}"
     )

@@ -14,6 +14,8 @@ from mirflow.core.errors import MirflowError
 from mirflow.core.feature import PROVENANCE
 from mirflow.core.layout import STEMS, TrackFiles, track_files
 from mirflow.export.settings import MIX, Settings
+from mirflow.metadata import split as splits
+from mirflow.metadata import tags
 
 SPLITS = ("train", "validation", "test")
 SILENT_DB = -60.0  # dBFS: trainers take a sound with a lower peak as silent, and train on another one instead
@@ -142,6 +144,36 @@ def gather(
                         f" the other in {split}: a model would be tested with what it was trained on"
                     )
     return items, excluded
+
+
+def shared_artists(items: Iterable[Item]) -> list[str]:
+    """Return the artists, by the tags, of whom there are tracks in several splits.
+
+    Raises
+    ------
+    MirflowError : the library was split such that no artist is in two splits (``split.by: artist``)
+    """
+    first: dict[str, Item] = {}
+    found: dict[str, str] = {}
+    for item in items:
+        names = item.track_info.get(f"{tags.KEY}artist")
+        for artist, written in splits.people(names.split(tags.JOINT) if isinstance(names, str) else ()).items():
+            other = first.setdefault(artist, item)
+            if other.split != item.split:
+                if _split_by_artist(item) and _split_by_artist(other):
+                    raise MirflowError(
+                        f"{item.track} and {other.track} are by the same artist ({written}), but one is in the split"
+                        f" {item.split}, the other in {other.split}, though split.by is artist: the .INFO of one"
+                        " was changed (snakemake -R duplicates splits the library again)"
+                    )
+                found.setdefault(artist, written)
+    return sorted(found.values())
+
+
+def _split_by_artist(item: Item) -> bool:
+    """Whether the split of an item was drawn such that an artist is in one split alone."""
+    origins = (item.track_info.get(PROVENANCE) or {}).get("features") or {}
+    return ((origins.get("duplicates") or {}).get("split") or {}).get("by") == "artist"
 
 
 def _of_track(results: str, track: str, settings: Settings) -> Iterator[Item | Excluded]:

@@ -1,11 +1,10 @@
 """WebDataset: shards, tar files in which each sound is followed by a JSON file with its prompt and numbers."""
 
-import io
 import json
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from mirflow.export import readme
+from mirflow.export import readme, tree
 from mirflow.export.build import Row
 from mirflow.export.convert import Form
 from mirflow.export.items import SPLITS
@@ -46,31 +45,29 @@ def write(made: Tree, rows: Sequence[Row], choice: Choice, settings: Settings) -
     """Move the sounds into shards."""
     last = 0
     for split in SPLITS:
-        shard, items, size, file = -1, 0, 0, None
-        for row in (row for row in rows if row.item.split == split):
-            sound = made.root / row.file
-            if file is None or items >= SHARD_ITEMS or size >= SHARD_BYTES:
-                if file:
-                    file.close()
-                shard, items, size = shard + 1, 0, 0
-                file = tarfile.open(made.root / f"{split}/{shard:06d}.tar", "w", format=tarfile.GNU_FORMAT)
-            _add(file, f"{row.item.name}.flac", sound.read_bytes())
-            about = json.dumps(_about(row, choice), ensure_ascii=False, allow_nan=False)
-            _add(file, f"{row.item.name}.json", about.encode())
-            items, size = items + 1, size + sound.stat().st_size
-            sound.unlink()
-            del made.sounds[row.file]
-        if file:
-            file.close()
-        last = shard if split == SPLITS[0] else last
+        mine = [row for row in rows if row.item.split == split]
+        for number, shard in enumerate(_shards(made, mine)):
+            name = f"{split}/{number:06d}.tar"
+            with tarfile.open(made.root / name, "w", format=tarfile.GNU_FORMAT) as file:
+                for row in shard:
+                    made.archive(row.file, name, file)
+                    about = json.dumps(_about(row, choice), ensure_ascii=False, allow_nan=False)
+                    tree.add(file, f"{row.item.name}.json", about.encode())
+            last = number if split == SPLITS[0] else last
     made.write("README.md", readme.page("Export as WebDataset", USE.format(last=last), rows, choice, settings))
 
 
-def _add(file: tarfile.TarFile, name: str, content: bytes) -> None:
-    """Add a member without anything that differs from run to run."""
-    member = tarfile.TarInfo(name)
-    member.size, member.mode = len(content), 0o644
-    file.addfile(member, io.BytesIO(content))
+def _shards(made: Tree, rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """Yield the rows of each shard."""
+    shard, size = [], 0
+    for row in rows:
+        if len(shard) == SHARD_ITEMS or size >= SHARD_BYTES:
+            yield shard
+            shard, size = [], 0
+        shard.append(row)
+        size += made.sounds[row.file]["bytes"]
+    if shard:
+        yield shard
 
 
 def _about(row: Row, choice: Choice) -> dict:
