@@ -95,7 +95,7 @@ onerror:
     elif not exports.is_alone():
         if RELATING and SHARE.is_whole and progress.is_over(RESULTS, LIBRARY, skip=UNMADE):
             # The rule waits for all tracks. Those that failed shall not keep the others from being related.
-            shell("mirflow duplicates {RESULTS:q} {SPLIT_OPTIONS}")
+            shell("mirflow duplicates {RESULTS:q} {RELATE_OPTIONS}")
         waiting = tuple(progress.unmade(RESULTS))
         asked = progress.Run(skip=UNMADE, crops=CROPPING, share=SHARE, waiting=waiting, broken=True)
         logger.info(progress.end(RESULTS, LIBRARY, asked))

@@ -338,6 +338,12 @@ def test_the_three_styles():
     assert prompt({}) == "120 BPM, F# minor"
 
 
+def test_tags_that_are_no_genres_are_not_said():
+    tagged = "Other; Hip-Hop/Rap; www.example.org; 12.5; 17; ; R&B, Drum & Bass; " + "a remark that is no genre " * 3
+    assert prompts.genres(item(track_metadata_genre=tagged)) == ["Hip-Hop", "Rap", "R&B", "Drum & Bass"]
+    assert prompt({"track_metadata_genre": "Unknown"}) == "120 BPM, F# minor"
+
+
 def test_what_is_unknown_or_unclear_is_not_said():
     nothing = {"bpm": None, "tonic": None, "tonic_scale": None, "tonic_strength": None}
     assert prompt(nothing) == "music" and prompt(nothing, "prose") == "music"
@@ -712,7 +718,7 @@ def test_audiocraft_has_every_field_of_its_dataclass(results, tmp_path):
                 "instrument",
                 "keywords",
             }
-            assert set(about) == wanted and about["description"]
+            assert set(about) == wanted and about["description"] and about["title"] is None
 
 
 def test_webdataset_keys_have_one_dot(results, tmp_path):

@@ -146,6 +146,12 @@ def gather(
     return items, excluded
 
 
+def artists_of(item: Item) -> dict[str, str]:
+    """Return the artists of an item by its tags, as they are compared (see `split.fold`) → as they are written."""
+    names = item.track_info.get(f"{tags.KEY}artist")
+    return splits.people(names.split(tags.JOINT) if isinstance(names, str) else ())
+
+
 def shared_artists(items: Iterable[Item]) -> list[str]:
     """Return the artists, by the tags, of whom there are tracks in several splits.
 
@@ -156,8 +162,7 @@ def shared_artists(items: Iterable[Item]) -> list[str]:
     first: dict[str, Item] = {}
     found: dict[str, str] = {}
     for item in items:
-        names = item.track_info.get(f"{tags.KEY}artist")
-        for artist, written in splits.people(names.split(tags.JOINT) if isinstance(names, str) else ()).items():
+        for artist, written in artists_of(item).items():
             other = first.setdefault(artist, item)
             if other.split != item.split:
                 if _split_by_artist(item) and _split_by_artist(other):

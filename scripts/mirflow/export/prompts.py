@@ -28,6 +28,12 @@ TITLES = {
 IMPORTANCE = ("genre", "bpm", "key", "mood", "instruments", "voice", "metre", "decade")
 DROP = 0.3  # probability that a part is left out of a variation
 TRIES = 8  # variations that are tried for each prompt, until one is new
+# What stands in tags for a genre and says nothing of the music: ID3 itself has a genre "Other".
+NO_GENRES = frozenset(
+    "other unknown misc miscellaneous none default undefined unclassifiable general genre various music audio mp3 null"
+    " nan".split()
+)
+LENGTH_OF_GENRE = range(2, 41)  # characters; longer texts are remarks
 # Labels of MTG-Jamendo that are written in one word.
 SPELLING = {
     "acousticbassguitar": "acoustic bass guitar", "acousticguitar": "acoustic guitar",
@@ -40,6 +46,7 @@ _FLAT = re.compile(r"\b([A-G])(?:b(?=\b|m\b|maj|min|sus|dim|aug|\d)|[ -]?[Ff]lat
 _SHARP = re.compile(r"\b([A-G])[ -][Ss]harp\b")
 _BPM_ROUNDED = re.compile(r"\d{2,3}[.,]\d+(?=\s*-?\s*(?:bpm|beats per minute))", re.I)
 _DECIMAL = re.compile(r"\d[.,]\d")
+_NO_GENRE = re.compile(r"\d[.,]\d|www\.|://|^\W*\d*\W*$")  # numbers, addresses
 _MARKUP = re.compile(r"[*_`#]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}")
 _EMPTY_WORD = re.compile(r"\b(?:None|nan|NaN|null)\b")
 
@@ -98,8 +105,9 @@ def genres(item: Item) -> list[str]:
     heard = [label.rpartition("---")[2] for label in labels(item.known("essentia_genre"))]
     found: dict[str, str] = {}
     for genre in (clean(one) for one in (*tagged, *heard)):
-        if genre and not _DECIMAL.search(genre):
-            found.setdefault(genre.casefold(), genre)
+        key = genre.casefold()
+        if len(key) in LENGTH_OF_GENRE and key not in NO_GENRES and not _NO_GENRE.search(key):
+            found.setdefault(key, genre)
     return list(found.values())
 
 

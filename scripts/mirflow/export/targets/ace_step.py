@@ -29,7 +29,14 @@ USE = """
 | `<split>/<name>.caption.txt`, `.lyrics.txt` | the same caption and lyrics, for the scan of a folder |
 
 - **ACE-Step 1.5**: in the tab for training, load `dataset.json` and preprocess; or scan the folder `train`.
-- **Side-Step**: `--dataset-json /path/to/this/directory/dataset.json`.
+- **Side-Step**, in a checkout of it, with the checkpoints of ACE-Step:
+
+```sh
+EXPORT=/path/to/this/directory
+uv run python train.py fixed --checkpoint-dir /path/to/checkpoints --dataset-dir tensors --output-dir lora \\
+    --preprocess --dataset-json "$EXPORT/dataset.json" --tensor-output tensors
+uv run python train.py fixed --checkpoint-dir /path/to/checkpoints --dataset-dir tensors --output-dir lora
+```
 
 `dataset.json` has absolute paths: run `python set_paths.py` after this directory was moved or copied.
 

@@ -107,8 +107,8 @@ def _use(rows: Sequence[Row], settings: Settings) -> str:
 
 ## Training
 
-In this directory, with a checkout of stable-audio-tools, and with the configuration and the checkpoint of the model
-that you fine-tune:
+In this directory, with a checkout of stable-audio-tools (`train.py` is only there, not in the package that pip
+installs), and with the configuration and the checkpoint of the model that you fine-tune:
 
 ```sh
 EXPORT=$PWD
@@ -122,6 +122,7 @@ python train.py --name mirflow --save-dir /path/to/runs \\
 ```
 
 - `--num-workers` must be at least 1.
+- It logs to Weights & Biases; with `WANDB_MODE=offline` in the environment it needs no account there.
 - Write checkpoints somewhere else: a later export replaces this directory, and refuses to if it holds other files.
 - stable-audio-tools 0.0.19 wants the padding mask in a list, and gets it so. For its `pre_encode.py`, and for versions
   that want the mask itself, set `MIRFLOW_PADDING_MASK=bare` in the environment.

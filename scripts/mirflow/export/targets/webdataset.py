@@ -23,11 +23,14 @@ USE = """
 | `<split>/000000.tar` ... | `<key>.flac` and `<key>.json` of each item: prompt as `text`, numbers, place in the track |
 
 ```python
+import io
+
+import soundfile  # pip install webdataset soundfile
 import webdataset
 
-dataset = webdataset.WebDataset("/path/to/this/directory/train/{{000000..{last:06d}}}.tar", shardshuffle=False)
-for sample in dataset.decode(webdataset.torch_audio):
-    sound, rate = sample["flac"]
+shards = "/path/to/this/directory/train/{{000000..{last:06d}}}.tar"
+for sample in webdataset.WebDataset(shards, shardshuffle=False).decode():
+    sound, rate = soundfile.read(io.BytesIO(sample["flac"]), dtype="float32")  # [frame, channel], 44100
     prompt = sample["json"]["text"]
 ```
 
