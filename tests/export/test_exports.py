@@ -93,6 +93,11 @@ def test_items_and_excluded_are_all_that_was_planned(results, tmp_path):
     assert "7 items + 2 excluded = 9 planned; 5 train, 1 validation, 1 test" in build.summary(report)
     excluded = (tmp_path / "x/excluded.tsv").read_text()
     assert "broken\t\tfull_mix: broken.mp3: damaged\n" in excluded and "silent\t\tsilent (" in excluded
+    header, *listed = (tmp_path / "x/items.tsv").read_text().splitlines()
+    listed = {row.split("\t")[0]: row.split("\t")[1:] for row in listed}
+    files = {path.stem for path in (tmp_path / "x").rglob("*.flac")}
+    assert header.split("\t")[:2] == ["name", "track"] and set(listed) == files
+    assert listed[items.name_of("48 kHz")] == ["48 kHz", "", "validation", "0.000000", "2.000000"]
 
 
 def test_names_are_safe_unique_and_stable():
@@ -225,6 +230,16 @@ def test_a_crop_has_its_own_numbers_and_its_place_in_the_track(crops, tmp_path):
         crop = crops / "Song/crops" / f"Song_{row['crop']}.flac"
         assert np.array_equal(soundfile.read(place / row["file"])[0], soundfile.read(crop)[0])
     assert json.loads((place / "dataset_config.json").read_text())["random_crop"] is False
+    assert (place / "items.tsv").read_text().splitlines()[2].split("\t")[1:] == [
+        "Song",
+        "1",
+        "train",
+        "1.500000",
+        "1.500000",
+    ]
+    (crops / "Song/crops/crops.json").write_text('{"crops": [], "left_out": [{"reason": "shorter than a crop"}]}')
+    _, (left,) = items.gather(str(crops), ["Song"], {}, settings)
+    assert left.reason == "has no crops: shorter than a crop"
 
 
 def test_a_crop_that_the_model_does_not_hear_whole_is_left_out(crops, tmp_path):
@@ -276,7 +291,14 @@ def test_decisions_rest_on_the_train_split_alone():
 
 def test_the_share_outside_of_the_range_is_reported():
     choice = chosen([30.0, 100.0, 120.0, 310.0])
-    assert choice.clipped == {"bpm": 0.5}
+    assert choice.clipped == {"bpm": 0.5} and choice.narrow == {}
+
+
+def test_a_range_that_is_hardly_used_is_reported():
+    values = [float(n) for n in range(1, 14)]  # of 0 to 2000
+    choice = chosen(values, key="beat_count")
+    assert choice.narrow == {"beat_count": pytest.approx(0.995 * 12 / 2000, rel=1e-2)}
+    assert chosen(values, Settings(ranges="percentiles"), "beat_count").narrow == {}
 
 
 def test_rejected_nulls_are_excluded_with_their_reason(results, tmp_path):
@@ -349,6 +371,10 @@ def test_what_is_unknown_or_unclear_is_not_said():
     assert prompt(nothing) == "music" and prompt(nothing, "prose") == "music"
     assert prompt({"tonic_strength": 0.4}) == "120 BPM"
     assert prompt({"lufs_vocals": None}) == "120 BPM, F# minor, instrumental"
+    crop = {"bpm": None, "bpm_track": 97.6}
+    assert prompt(crop | {"beat_count": 7}) == "98 BPM, F# minor" and prompt(crop | {"beat_count": 1}) == "F# minor"
+    said = [prompts.metre_of({"beats_per_bar": beats}) for beats in (None, 1, 2, 3, 4, 6, 12)]
+    assert said == [None, None, None, "3/4", "4/4", "6/8", None]  # two may be half a bar of four
 
 
 @pytest.mark.parametrize("tokens", [8, 12, 20, 30, 40, 64])

@@ -198,7 +198,8 @@ def _of_track(results: str, track: str, settings: Settings) -> Iterator[Item | E
         yield _item(track, None, sound, info, info, split, settings.sound, None)
         return
     if not crops.get("crops"):
-        yield Excluded(track, None, "has no crops")
+        reasons = dict.fromkeys(one["reason"] for one in crops.get("left_out", ()))
+        yield Excluded(track, None, ": ".join(filter(None, ["has no crops", ", ".join(reasons)])))
     for crop in crops.get("crops", []):
         index = crop["index"]
         try:

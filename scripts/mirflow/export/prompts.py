@@ -24,6 +24,8 @@ TITLES = {
     "genre": "Genre", "bpm": "BPM", "key": "Key", "mood": "Mood", "instruments": "Instruments", "voice": "Vocals",
     "metre": "Time signature", "decade": "Decade", "caption": "Description",
 }  # fmt: skip
+# Beats in a bar → metre. Two are not here: they may be half a bar of four, which sounds much alike.
+METRES = {3: "3/4", 4: "4/4", 5: "5/4", 6: "6/8", 7: "7/4"}
 # The order of importance: what comes last is dropped first. Of labels the first come before the second of others.
 IMPORTANCE = ("genre", "bpm", "key", "mood", "instruments", "voice", "metre", "decade")
 DROP = 0.3  # probability that a part is left out of a variation
@@ -66,7 +68,7 @@ def facts(item: Item) -> list[Part]:
     """Return what is known of an item except its captions, the most important first."""
     found = {
         "genre": genres(item),
-        "bpm": [f"{bpm:.0f}"] if (bpm := item.info.get("bpm")) is not None else [],
+        "bpm": [f"{bpm:.0f}"] if (bpm := tempo_of(item.info)) is not None else [],
         "key": [key] if (key := key_of(item.info)) else [],
         "mood": labels(item.known("essentia_mood")),
         "instruments": instruments(item),
@@ -79,6 +81,16 @@ def facts(item: Item) -> list[Part]:
     return [Part(kind, found[kind][rank]) for rank in range(most) for kind in IMPORTANCE if rank < len(found[kind])]
 
 
+def tempo_of(info: Mapping[str, Any]) -> float | None:
+    """Return the measured tempo in beats per minute; None where there is none.
+
+    A crop with beats that are too few to have a tempo of its own has that of its track.
+    """
+    if info.get("bpm") is None and (info.get("beat_count") or 0) > 1:
+        return info.get("bpm_track")
+    return info.get("bpm")
+
+
 def key_of(info: Mapping[str, Any]) -> str | None:
     """Return the measured key, such as "F# minor"; None where there is none, or no clear one."""
     tonic, scale, strength = (info.get(name) for name in ("tonic", "tonic_scale", "tonic_strength"))
@@ -88,9 +100,8 @@ def key_of(info: Mapping[str, Any]) -> str | None:
 
 
 def metre_of(info: Mapping[str, Any]) -> str | None:
-    """Return the measured metre, such as "3/4"; None where there is none. Six beats in a bar are six eighths."""
-    beats = info.get("beats_per_bar")
-    return f"{beats:.0f}/{8 if beats == 6 else 4}" if beats else None
+    """Return the measured metre, such as "3/4"; None where there is none, or none that is certain (see `METRES`)."""
+    return METRES.get(info.get("beats_per_bar"))
 
 
 def has_silent_vocals(info: Mapping[str, Any]) -> bool:

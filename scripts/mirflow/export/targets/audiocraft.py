@@ -75,7 +75,7 @@ def _line(made: Tree, row: Row) -> dict:
 def _about(row: Row) -> dict:
     """Return all fields of MusicInfo; the dataset raises where one is absent, and takes null."""
     item = row.item
-    bpm = item.info.get("bpm")
+    bpm = prompts.tempo_of(item.info)
     title = item.known("track_metadata_title")
     genres, moods = prompts.genres(item), prompts.labels(item.known("essentia_mood"))
     instruments = prompts.instruments(item)

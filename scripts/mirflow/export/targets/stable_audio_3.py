@@ -11,7 +11,7 @@ from mirflow.export.numbers import Choice
 from mirflow.export.settings import Settings
 from mirflow.export.tree import Tree
 
-VERSION = 1  # raise it when other files come out
+VERSION = 2  # raise it when other files come out
 FORM = Form(44100, multiple=4096)  # samples of a frame of the latents
 APART = ()
 LONGEST = 380.0  # seconds that the models hear
@@ -61,7 +61,7 @@ def write(made: Tree, rows: Sequence[Row], choice: Choice, settings: Settings) -
             made.write(f"{split}/filelist.txt", "\n".join(names) + "\n")
     longest_row = max(row.frames for row in rows)
     use = USE.format(seconds=math.ceil(longest_row / FORM.rate), samples=longest_row)
-    made.write("README.md", readme.page("Export for Stable Audio 3", use, rows, choice, settings))
+    made.write("README.md", readme.page("Export for Stable Audio 3", use, rows, choice, settings, ("dropped",)))
 
 
 def about(row: Row, choice: Choice) -> dict:

@@ -11,7 +11,7 @@ from mirflow.export.settings import Settings
 from mirflow.export.standalone import custom_metadata, make_model_config, set_paths, text
 from mirflow.export.tree import Tree
 
-VERSION = 1  # raise it when other files come out
+VERSION = 2  # raise it when other files come out
 FORM = Form(44100)
 APART = ()
 MODULE = "custom_metadata.py"
@@ -36,7 +36,17 @@ def write(made: Tree, rows: Sequence[Row], choice: Choice, settings: Settings) -
     made.write_json("model_config.fragment.json", fragment(choice))
     made.write("make_model_config.py", text(make_model_config))
     made.write("set_paths.py", text(set_paths))
-    made.write("README.md", readme.page("Export for stable-audio-tools", _use(rows, settings), rows, choice, settings))
+    made.write(
+        "README.md",
+        readme.page(
+            "Export for stable-audio-tools",
+            _use(rows, settings),
+            rows,
+            choice,
+            settings,
+            ("ranges", "medians", "dropped"),
+        ),
+    )
 
 
 def _line(row: Row, settings: Settings) -> dict:

@@ -12,7 +12,7 @@ from mirflow.export.numbers import Choice
 from mirflow.export.settings import Settings
 from mirflow.export.tree import Tree
 
-VERSION = 1  # raise it when other files come out
+VERSION = 2  # raise it when other files come out
 FORM = Form(44100)
 APART = ()
 SHARD_BYTES, SHARD_ITEMS = 1 << 30, 2000  # a shard ends after either
@@ -57,7 +57,9 @@ def write(made: Tree, rows: Sequence[Row], choice: Choice, settings: Settings) -
                     about = json.dumps(_about(row, choice), ensure_ascii=False, allow_nan=False)
                     tree.add(file, f"{row.item.name}.json", about.encode())
             last = number if split == SPLITS[0] else last
-    made.write("README.md", readme.page("Export as WebDataset", USE.format(last=last), rows, choice, settings))
+    made.write(
+        "README.md", readme.page("Export as WebDataset", USE.format(last=last), rows, choice, settings, ("dropped",))
+    )
 
 
 def _shards(made: Tree, rows: Sequence[Row]) -> Iterator[list[Row]]:
