@@ -532,9 +532,9 @@ def _alike() -> dict[str, Any]:
     random = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         files = {name: Path(folder, f"{name}.npz") for name in "abcd"}
-        for place, path in zip((0.0, 0.1, 0.2, 1.0), files.values(), strict=True):
-            Patches((place + random.standard_normal((40, 8))).astype(np.float32), {}).save(path)
-        return {" ".join(pair): distance for pair, distance in alike.relate(files, alike.Known()).pairs.items()}
+        for place, path in zip((5.0, 6.0, 7.0, -5.0), files.values(), strict=True):
+            Patches((place * np.arange(8) + random.standard_normal((40, 8))).astype(np.float32), {}).save(path)
+        return {" ".join(pair): similarity for pair, similarity in alike.relate(files, alike.Known()).pairs.items()}
 
 
 def _info() -> dict[str, Any]:

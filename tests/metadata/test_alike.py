@@ -1,4 +1,4 @@
-"""Tracks that sound alike to a network: exact distances, the same pairs however a library grows."""
+"""Tracks that sound alike to a network: exact similarities, the same pairs however a library grows."""
 
 import os
 from pathlib import Path
@@ -16,26 +16,25 @@ def save(folder: Path, name: str, output: np.ndarray) -> Path:
     return folder / f"{name}.npz"
 
 
-def track(mean: float, spread: float = 1.0) -> np.ndarray:
-    """Return eight patches with a known mean and spread: float32 [8, 2]."""
-    around = np.array([1, -1] * 4) * spread * np.sqrt(7 / 8)
-    return np.stack([mean + around, np.full(8, 3.0)], axis=1)
+def track(angle: float, length: float = 1.0) -> np.ndarray:
+    """Return eight patches whose mean has a known direction, in degrees: float32 [8, 2]."""
+    mean = length * np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
+    return mean + np.array([0.3, -0.3] * 4)[:, None]
 
 
-def test_tracks_are_as_far_apart_as_their_means_in_units_of_their_spread(tmp_path):
+def test_tracks_are_as_alike_as_the_angle_between_their_means_is_small(tmp_path):
     files = {name: save(tmp_path, name, track(*about)) for name, about in
-             {"a": (100.0,), "b": (100.2,), "far": (101.0,), "wide": (101.0, 7.0)}.items()}  # fmt: skip
+             {"a": (10,), "b": (20, 5.0), "c": (29,), "far": (50,)}.items()}  # fmt: skip
     found = alike.relate(files, Known())
-    root = np.sqrt((1 + 49) / 2)
-    wide = {("a", "wide"): 1 / root, ("b", "wide"): 0.8 / root, ("far", "wide"): 0}
-    assert found.pairs == pytest.approx({("a", "b"): 0.2} | wide, abs=1e-5)
-    assert alike.rows(found, but=wide)[0] == ("alike", "", "0.800", "", "", "a", "b")
+    cosines = {pair: np.cos(np.radians(angle)) for pair, angle in {("a", "b"): 10, ("b", "c"): 9}.items()}
+    assert found.pairs == pytest.approx(cosines, abs=1e-6)  # 0.95 are 18.2 degrees; a and c are 19 apart
+    assert alike.rows(found, but={("b", "c"): 0}) == [("alike", "", "0.985", "", "", "a", "b")]
     assert alike.relate({}, Known()).pairs == {}
 
 
 def test_what_says_too_little_is_not_compared(tmp_path):
-    outputs = {"good": track(1), "silent": np.zeros((0, 0)), "short": track(1)[:7], "still": np.ones((9, 2)),
-               "broken": np.full((9, 2), np.nan), "other network": track(1)[:, [0, 0, 0]]}  # fmt: skip
+    outputs = {"good": track(1), "silent": np.zeros((0, 0)), "short": track(1)[:7], "nothing": np.zeros((9, 2)),
+               "broken": np.full((9, 2), np.nan), "other network": track(1)[:, [0, 1, 0]]}  # fmt: skip
     files = {name: save(tmp_path, name, output) for name, output in outputs.items()}
     found = alike.relate(files | {"missing": tmp_path / "missing.npz"}, Known())
     assert found.pairs == {} and "missing" not in found.stamps and set(found.ids) <= {"good", "other network"}
@@ -76,9 +75,9 @@ def test_only_what_changed_is_read_again(many, monkeypatch):
 def test_a_library_of_equal_sounds_does_not_drown_in_pairs(tmp_path, monkeypatch):
     monkeypatch.setattr(alike, "BLOCK", 16)
     rng = np.random.default_rng(1)
-    means = np.sort(rng.standard_normal(100)) * 0.01
-    files = {f"{n:03d}": save(tmp_path, f"{n:03d}", track(mean)) for n, mean in enumerate(means)}
+    angles = np.sort(rng.uniform(0, 10, 100))
+    files = {f"{n:03d}": save(tmp_path, f"{n:03d}", track(angle)) for n, angle in enumerate(angles)}
     found = alike.relate(files, Known())
     assert len(found.pairs) == 5 * 100
-    apart = np.sort(np.abs(means[:, None] - means)[np.triu_indices(100, 1)])
-    assert max(found.pairs.values()) == pytest.approx(apart[499], abs=1e-6)  # the closest of all 4950
+    apart = np.sort(np.abs(angles[:, None] - angles)[np.triu_indices(100, 1)])
+    assert min(found.pairs.values()) == pytest.approx(np.cos(np.radians(apart[499])), abs=1e-6)  # of all 4950
