@@ -29,7 +29,7 @@ Each split is a folder with the sounds and `metadata.jsonl`: `file_name`, `text`
 track, and all numbers.
 
 ```python
-from datasets import load_dataset
+from datasets import load_dataset  # pip install "datasets[audio]"
 
 dataset = load_dataset("audiofolder", data_dir="/path/to/this/directory")
 ```
