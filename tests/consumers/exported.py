@@ -23,8 +23,8 @@ def trees(request) -> Path:
 
 @pytest.fixture
 def some_trees() -> Path:
-    """The exports of one kind, for what does not depend on it."""
-    return (TREES / KINDS[0]).resolve()
+    """The exports of tracks, for what does not depend on the kind."""
+    return (TREES / KINDS[-1]).resolve()
 
 
 @pytest.fixture

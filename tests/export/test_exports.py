@@ -760,6 +760,21 @@ def test_webdataset_keys_have_one_dot(results, tmp_path):
     assert not list((tmp_path / "x").rglob("*.flac"))
 
 
+def test_webdataset_can_be_made_into_batches(results, tmp_path):
+    settings = Settings(numbers=SOME.numbers, prompts_per_item=3)
+    make(results, tmp_path / "x", "webdataset", settings)
+    with tarfile.open(tmp_path / "x/train/000000.tar") as shard:
+        known = [json.load(shard.extractfile(name)) for name in shard.getnames() if name.endswith(".json")]
+
+    def shape(value):
+        if isinstance(value, dict):
+            return {key: shape(one) for key, one in value.items()}
+        return [shape(one) for one in value] if isinstance(value, list) else type(value)
+
+    assert len(known) == 5 and all(shape(one) == shape(known[0]) for one in known)
+    assert {one["numbers"]["bpm_known"] for one in known} == {0, 1} and len(known[0]["texts"]) == 3
+
+
 def test_huggingface_has_one_type_for_each_column(results, tmp_path):
     make(results, tmp_path / "x", "huggingface")
     rows = [row for split in ("train", "validation", "test") for row in lines(tmp_path / f"x/{split}/metadata.jsonl")]

@@ -54,11 +54,12 @@ def write(made: Tree, rows: Sequence[Row], choice: Choice, settings: Settings) -
             with tarfile.open(made.root / name, "w", format=tarfile.GNU_FORMAT) as file:
                 for row in shard:
                     made.archive(row.file, name, file)
-                    about = json.dumps(_about(row, choice), ensure_ascii=False, allow_nan=False)
+                    about = json.dumps(_about(row, settings), ensure_ascii=False, allow_nan=False)
                     tree.add(file, f"{row.item.name}.json", about.encode())
             last = number if split == SPLITS[0] else last
     made.write(
-        "README.md", readme.page("Export as WebDataset", USE.format(last=last), rows, choice, settings, ("dropped",))
+        "README.md",
+        readme.page("Export as WebDataset", USE.format(last=last), rows, choice, settings, ("medians", "dropped")),
     )
 
 
@@ -75,15 +76,19 @@ def _shards(made: Tree, rows: Sequence[Row]) -> Iterator[list[Row]]:
         yield shard
 
 
-def _about(row: Row, choice: Choice) -> dict:
-    item = row.item
+def _about(row: Row, settings: Settings) -> dict:
+    """Return what is known of an item: the same names for all items, no null, and lists of one length.
+
+    PyTorch refuses to make a batch of anything else, and the loader of stable-audio-tools makes batches of all of this.
+    """
+    item, count = row.item, settings.prompts_per_item
     return {
         "text": row.prompts[0],
-        **({"texts": row.prompts} if len(row.prompts) > 1 else {}),
+        **({"texts": [row.prompts[n % len(row.prompts)] for n in range(count)]} if count > 1 else {}),
         "track": item.track,
         **({"crop": item.crop} if item.crop is not None else {}),
         "start_seconds": round(item.start, 6),
         "seconds": round(row.frames / FORM.rate, 6),
         "track_seconds": round(item.total, 6),
-        "numbers": {column.key: item.info[column.key] for column in choice.columns},
+        "numbers": {key: float(value) for key, value in row.numbers.items()},
     }
