@@ -88,7 +88,7 @@ test-exports: $(VENV)/dev.done $(TRAINERS)/done
 $(TRAINERS)/done: envs/trainers.txt envs/trainers.no-deps.txt
 	@echo "mirflow: installing the code of trainers into $(TRAINERS) (once)"
 	@test -x $(TRAINERS)/bin/python || $(PYTHON) -m venv $(TRAINERS)
-	@$(TRAINERS)/bin/pip install --quiet --disable-pip-version-check $(TORCH) --no-deps $$(grep '^torch==' envs/trainers.txt)
+	@$(TRAINERS)/bin/pip install --quiet --disable-pip-version-check --retries 1 $(TORCH) --no-deps $$(grep '^torch==' envs/trainers.txt)
 	@$(TRAINERS)/bin/pip install --quiet --disable-pip-version-check -r envs/trainers.txt
 	@$(TRAINERS)/bin/pip install --quiet --disable-pip-version-check --no-deps -r envs/trainers.no-deps.txt
 	@rm -f $(TRAINERS)/lib/python3*/site-packages/torchaudio/lib/*.so

@@ -101,7 +101,7 @@ onerror:
     elif not exports.is_alone():
         if RELATING and SHARE.is_whole and progress.is_over(RESULTS, TAKEN, skip=UNMADE):
             # The rule waits for all tracks. Those that failed shall not keep the others from being related.
-            shell("mirflow duplicates {RESULTS:q} {SPLIT_OPTIONS}")
+            shell("mirflow duplicates {RESULTS:q} {RELATE_OPTIONS}")
         waiting = tuple(progress.unmade(RESULTS))
         asked = progress.Run(UNMADE, CROPPING, SHARE, waiting=waiting, broken=True, chosen=TAKEN)
         logger.info(progress.end(RESULTS, LIBRARY, asked))

@@ -17,6 +17,7 @@ from mirflow import features
 from mirflow.core import identity, layout
 from mirflow.core.errors import MirflowError
 from mirflow.library import scan
+from mirflow.metadata import lookup
 from mirflow.models import accelerator, catalogue
 from mirflow.warm import server
 from mirflow.workflow import batches, glance, needs, progress, selection, settings, shares, snakemake_internals
@@ -110,6 +111,12 @@ def stamp(path):
     except OSError:  # the job itself will report it
         return ""
     return f"{status.st_size} {int(status.st_mtime) // 2 * 2}"
+
+
+def due(wildcards):
+    """Say that a track is to be looked up again, of which nothing was found long ago (see `recalled`)."""
+    fragment = layout.track_files(RESULTS, wildcards.parent + wildcards.name).metadata(lookup.NAME)
+    return {"again": "nothing was found"} if lookup.is_due(fragment, time.time()) else {}
 
 
 def further(paths):

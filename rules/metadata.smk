@@ -2,16 +2,19 @@
 # Makes:  metadata/tags.json and metadata/fingerprint.json, two fragments; for all tracks together duplicates.tsv, and the
 #         keys duplicate_group and split in every .INFO
 
-from mirflow.metadata import fingerprint, lookup, tags
+from mirflow.metadata import alike, fingerprint, lookup, tags
 
 METADATA = [name for name in (tags.NAME, fingerprint.NAME) if name not in config["skip"]]
 SPLIT_OPTIONS = " ".join(f"--{name} {value}" for name, value in sorted(config["split"].items()))
 LOOKING_UP = config["metadata"]["lookup"] != "none"
 RELATING = "duplicates" not in config["skip"]
+COMPARING = alike.NETWORK in NETWORKS  # what tracks sound like, too
+RELATE_OPTIONS = " ".join([SPLIT_OPTIONS, *["--embeddings"] * COMPARING])
 MERGED = [layout.merge_stamp(RESULTS, track) for track in TAKEN]
 # Also after all crops, whose .INFO files inherit both keys.
 MERGED += [layout.crops_stamp(RESULTS, track) for track in TAKEN if config["crops"]["mode"] != "none"]
 MERGED += [layout.track_files(RESULTS, track).metadata(lookup.NAME) for track in TAKEN if LOOKING_UP]
+MERGED += [layout.track_files(RESULTS, track).embedding(alike.NETWORK) for track in TAKEN if COMPARING]
 if LIBRARY_ONLY:
     MERGED = [path for path in MERGED if os.path.exists(path)]
 
@@ -89,7 +92,7 @@ rule lookup:
         cache=layout.own(RESULTS, "metadata"),
         results=lambda wildcards: RESULTS,
         track=lambda wildcards: wildcards.parent + wildcards.name,
-        made_by=identity.made_by("lookup", service=config["metadata"]["lookup"]),
+        made_by=lambda wildcards: identity.made_by("lookup", service=config["metadata"]["lookup"], **due(wildcards)),
     shell:
         "mirflow lookup {input.tags:q} --fingerprint {input.fingerprint:q} --record {input.record:q}"
         " --service {params.service} --cache {params.cache:q} --results {params.results:q} --track {params.track:q}"
@@ -114,7 +117,7 @@ rule duplicates:
         mem_mb=1000,  # measured with 10 000 tracks
     params:
         results=lambda wildcards: RESULTS,
-        options=SPLIT_OPTIONS,
-        made_by=identity.made_by("duplicates", split=SPLIT_OPTIONS),
+        options=RELATE_OPTIONS,
+        made_by=identity.made_by("duplicates", *["alike"] * COMPARING, split=SPLIT_OPTIONS),
     shell:
         "mirflow duplicates {params.results:q} {params.options} 2> {log:q}"

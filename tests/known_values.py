@@ -530,6 +530,18 @@ def _duplicates() -> dict[str, Any]:
     }
 
 
+def _alike() -> dict[str, Any]:
+    from mirflow.labels.embedding import Patches
+    from mirflow.metadata import alike
+
+    random = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        files = {name: Path(folder, f"{name}.npz") for name in "abcd"}
+        for place, path in zip((5.0, 6.0, 7.0, -5.0), files.values(), strict=True):
+            Patches((place * np.arange(8) + random.standard_normal((40, 8))).astype(np.float32), {}).save(path)
+        return {" ".join(pair): similarity for pair, similarity in alike.relate(files, alike.Known()).pairs.items()}
+
+
 def _info() -> dict[str, Any]:
     origin = {"feature": "tempo", "version": 1}
     existing = {"mine": 1, "bpm": 90.0, "_provenance": {"features": {"old": {"version": 1}}, "theirs": 2}}
@@ -743,6 +755,7 @@ COMPUTE: dict[str, Callable[[], Any]] = {
     "fingerprint": _fingerprint,
     "lookup": _lookup,
     "duplicates": _duplicates,
+    "alike": _alike,
     "info": _info,
     "timeseries": _timeseries,
     "crops": _crops,

@@ -103,7 +103,8 @@ class LogHandler(LogHandlerBase):
             first = self.batch.before + 1
             part = f"tracks {first} to {self.batch.before + self.batch.size} of {self.batch.tracks}: "
         count = self.wording.count
-        self._say(f"mirflow: {part}{count(self.total, 'job')} for {count(self.all_tracks, 'track')}")
+        made = f" for {count(self.all_tracks, 'track')}" if self.all_tracks else ""  # an export completes no track
+        self._say(f"mirflow: {part}{count(self.total, 'job')}{made}")
 
     def _fail(self, record: logging.LogRecord) -> None:
         _, rule, track = self.jobs.pop(record.jobid, (0.0, record.rule_name, ""))
@@ -171,7 +172,8 @@ class LogHandler(LogHandlerBase):
             complete = self.batch.before + self.batch.size - self.all_tracks + self.tracks
             counts = [f"{self.batch.jobs + self.done} jobs", f"{complete}/{self.batch.tracks} tracks"]
         else:
-            counts = [f"{self.done}/{self.total} jobs", f"{self.tracks}/{self.all_tracks} tracks"]
+            counts = [f"{self.done}/{self.total} jobs"]
+            counts += [f"{self.tracks}/{self.all_tracks} tracks"] if self.all_tracks else []
         if failed := self.failed + (self.batch.failed if self.batch else 0):
             counts.append(f"{failed} failed")
         clock, (_, left) = self.wording.clock, self._share()

@@ -283,8 +283,8 @@ def no_gradient(tree):
     [nan, null, empty_prompt, leak, stem, other_rate, raising_module, empty_manifest, constant, no_gradient],
     ids=lambda fault: fault.__name__,
 )
-def test_a_broken_tree_fails(trees, broken, tmp_path, fault):
-    tree = broken(trees / "stable_audio_tools")
+def test_a_broken_tree_fails(some_trees, broken, tmp_path, fault):
+    tree = broken(some_trees / "stable_audio_tools")
     fault(tree)
     with pytest.raises((AssertionError, ValueError, AttributeError)) as error:
         check(tree, tmp_path)

@@ -12,10 +12,19 @@ import pytest
 TREES = Path(os.environ.get("EXPORTS", "/nowhere"))
 
 
-@pytest.fixture(params=sorted(folder.name for folder in TREES.glob("*") if (folder / "stable_audio_tools").is_dir()))
+KINDS = sorted(folder.name for folder in TREES.glob("*") if (folder / "stable_audio_tools").is_dir())
+
+
+@pytest.fixture(params=KINDS)
 def trees(request) -> Path:
-    """The exports of all targets: of tracks, of crops."""
+    """The exports of all targets: of tracks, of crops, of a stem of crops."""
     return (TREES / request.param).resolve()
+
+
+@pytest.fixture
+def some_trees() -> Path:
+    """The exports of tracks, for what does not depend on the kind."""
+    return (TREES / KINDS[-1]).resolve()
 
 
 @pytest.fixture

@@ -3,8 +3,11 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from conftest import REPOSITORY, jobs, loop, run_snakemake, write
 from mirflow.core import layout
@@ -81,12 +84,35 @@ def test_another_place_is_a_setting_and_what_is_there_is_kept(places, tmp_path):
     out = tmp_path / 'my "exports", 1'
     done = run(places, "--export", "huggingface", "--out", str(out), "--", "--config", f"skip={SKIP}")
     assert (out / "train/metadata.jsonl").exists(), done.stdout
+    assert done.stdout.count("mirflow: export huggingface: 2 items") == 1 and "for 0 tracks" not in done.stdout
     (out / "notes.txt").write_text("mine")
     done = run(
         places, "--export", "huggingface", "--out", str(out), "--", "--config", f"skip={SKIP}", "export={prompt: keys}"
     )
     assert done.returncode and "notes.txt" in done.stdout and (out / "notes.txt").read_text() == "mine"
     assert (out / "train/metadata.jsonl").exists()
+
+
+def test_exported_crops_are_the_crops_of_the_mix_or_of_a_stem_sample_by_sample(places, tmp_path):
+    _, results = places
+    crops = ("--", "--config", f"skip={SKIP}", "crops={mode: bars, bars: 1, stems: true}")
+    done = run(places, "--export", "stable_audio_tools", "--out", str(tmp_path / "mix"), *crops)
+    settings = json.dumps({"crops": True, "sound": "bass"})
+    command = [sys.executable, "-m", "mirflow", "export", "stable_audio_tools", "--results", results]
+    subprocess.run([*command, "--settings", settings, "-o", tmp_path / "bass"], cwd=REPOSITORY, check=True)
+    for sound, stem in (("mix", None), ("bass", "bass")):
+        rows = [json.loads(line) for line in (tmp_path / sound / "manifest.jsonl").read_text().splitlines()]
+        for track in ("Bass", "two"):
+            files = layout.track_files(str(results), track)
+            listed = json.loads(Path(files.crops).read_text())["crops"]
+            mine = [row for row in rows if row["track"] == track]
+            assert [row["crop"] for row in mine] == [one["index"] for one in listed] and len(listed) > 1, done.stdout
+            for row, one in zip(mine, listed, strict=True):
+                exported, rate = soundfile.read(tmp_path / sound / row["file"], dtype="int32", always_2d=True)
+                crop = files.crop_stem(one["index"], stem) if stem else files.crop(one["index"])
+                own, own_rate = soundfile.read(crop, dtype="int32", always_2d=True)
+                assert rate == own_rate == 44100 and np.array_equal(exported, np.broadcast_to(own, exported.shape))
+                assert (row["start"], row["valid_frames"]) == (one["start_sample"], one["valid_samples"])
 
 
 def test_tables_are_made_by_a_rule(places):

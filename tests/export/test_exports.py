@@ -93,6 +93,11 @@ def test_items_and_excluded_are_all_that_was_planned(results, tmp_path):
     assert "7 items + 2 excluded = 9 planned; 5 train, 1 validation, 1 test" in build.summary(report)
     excluded = (tmp_path / "x/excluded.tsv").read_text()
     assert "broken\t\tfull_mix: broken.mp3: damaged\n" in excluded and "silent\t\tsilent (" in excluded
+    header, *listed = (tmp_path / "x/items.tsv").read_text().splitlines()
+    listed = {row.split("\t")[0]: row.split("\t")[1:] for row in listed}
+    files = {path.stem for path in (tmp_path / "x").rglob("*.flac")}
+    assert header.split("\t")[:2] == ["name", "track"] and set(listed) == files
+    assert listed[items.name_of("48 kHz")] == ["48 kHz", "", "validation", "0.000000", "2.000000"]
 
 
 def test_names_are_safe_unique_and_stable():
@@ -225,6 +230,16 @@ def test_a_crop_has_its_own_numbers_and_its_place_in_the_track(crops, tmp_path):
         crop = crops / "Song/crops" / f"Song_{row['crop']}.flac"
         assert np.array_equal(soundfile.read(place / row["file"])[0], soundfile.read(crop)[0])
     assert json.loads((place / "dataset_config.json").read_text())["random_crop"] is False
+    assert (place / "items.tsv").read_text().splitlines()[2].split("\t")[1:] == [
+        "Song",
+        "1",
+        "train",
+        "1.500000",
+        "1.500000",
+    ]
+    (crops / "Song/crops/crops.json").write_text('{"crops": [], "left_out": [{"reason": "shorter than a crop"}]}')
+    _, (left,) = items.gather(str(crops), ["Song"], {}, settings)
+    assert left.reason == "has no crops: shorter than a crop"
 
 
 def test_a_crop_that_the_model_does_not_hear_whole_is_left_out(crops, tmp_path):
@@ -276,7 +291,14 @@ def test_decisions_rest_on_the_train_split_alone():
 
 def test_the_share_outside_of_the_range_is_reported():
     choice = chosen([30.0, 100.0, 120.0, 310.0])
-    assert choice.clipped == {"bpm": 0.5}
+    assert choice.clipped == {"bpm": 0.5} and choice.narrow == {}
+
+
+def test_a_range_that_is_hardly_used_is_reported():
+    values = [float(n) for n in range(1, 14)]  # of 0 to 2000
+    choice = chosen(values, key="beat_count")
+    assert choice.narrow == {"beat_count": pytest.approx(0.995 * 12 / 2000, rel=1e-2)}
+    assert chosen(values, Settings(ranges="percentiles"), "beat_count").narrow == {}
 
 
 def test_rejected_nulls_are_excluded_with_their_reason(results, tmp_path):
@@ -338,11 +360,21 @@ def test_the_three_styles():
     assert prompt({}) == "120 BPM, F# minor"
 
 
+def test_tags_that_are_no_genres_are_not_said():
+    tagged = "Other; Hip-Hop/Rap; www.example.org; 12.5; 17; ; R&B, Drum & Bass; " + "a remark that is no genre " * 3
+    assert prompts.genres(item(track_metadata_genre=tagged)) == ["Hip-Hop", "Rap", "R&B", "Drum & Bass"]
+    assert prompt({"track_metadata_genre": "Unknown"}) == "120 BPM, F# minor"
+
+
 def test_what_is_unknown_or_unclear_is_not_said():
     nothing = {"bpm": None, "tonic": None, "tonic_scale": None, "tonic_strength": None}
     assert prompt(nothing) == "music" and prompt(nothing, "prose") == "music"
     assert prompt({"tonic_strength": 0.4}) == "120 BPM"
     assert prompt({"lufs_vocals": None}) == "120 BPM, F# minor, instrumental"
+    crop = {"bpm": None, "bpm_track": 97.6}
+    assert prompt(crop | {"beat_count": 7}) == "98 BPM, F# minor" and prompt(crop | {"beat_count": 1}) == "F# minor"
+    said = [prompts.metre_of({"beats_per_bar": beats}) for beats in (None, 1, 2, 3, 4, 6, 12)]
+    assert said == [None, None, None, "3/4", "4/4", "6/8", None]  # two may be half a bar of four
 
 
 @pytest.mark.parametrize("tokens", [8, 12, 20, 30, 40, 64])
@@ -455,6 +487,27 @@ def test_a_sound_is_converted_again_only_if_it_changed(results, tmp_path, monkey
     assert sum(path.stat().st_ino != inode for path, inode in times.items()) == 1
 
 
+def test_a_sound_in_a_shard_is_converted_again_only_if_it_changed(results, tmp_path, monkeypatch):
+    make(results, tmp_path / "x", "webdataset")
+    before = {path: path.read_bytes() for path in (tmp_path / "x").rglob("*.tar")}
+    put, converted = convert.put, []
+
+    def recorded(item, target, form, copy=False):
+        converted.extend([] if form.is_met(item) else [item.track])
+        return put(item, target, form, copy)
+
+    monkeypatch.setattr(convert, "put", recorded)
+    make(results, tmp_path / "x", "webdataset")
+    assert not converted and before == {path: path.read_bytes() for path in before}
+    root, _ = results
+    (shard,) = [path for path in before if path.parent.name == "validation"]  # of one track, at 48 kHz
+    shard.write_bytes(shard.read_bytes()[512:])
+    mono = root / "mono/full_mix.flac"
+    os.utime(mono, ns=(mono.stat().st_atime_ns, mono.stat().st_mtime_ns + 10**9))
+    make(results, tmp_path / "x", "webdataset")
+    assert sorted(converted) == ["48 kHz", "mono"] and before == {path: path.read_bytes() for path in before}
+
+
 def test_a_failed_export_leaves_the_earlier_one_as_it_was(results, tmp_path, monkeypatch):
     make(results, tmp_path / "x")
     before = {path: path.read_bytes() for path in (tmp_path / "x").rglob("*") if path.is_file()}
@@ -483,6 +536,24 @@ def test_duplicates_in_two_splits_are_an_error(results, tmp_path):
         build.build(
             "stable_audio_3", targets.target("stable_audio_3"), str(root), [*names, "leak"], {}, SOME, tmp_path / "x"
         )
+
+
+def test_an_artist_in_two_splits_is_said_and_an_error_where_the_library_was_split_by_artist(tmp_path):
+    drawn = {"_provenance": {"features": {"duplicates": {"split": {"by": "artist"}}}}}
+    for name, artist in (("one", "The Band; Björk feat. X"), ("two", "Bjork"), ("three", "Various Artists")):
+        track(tmp_path, name, loop(1), bpm=100.0 + len(name), track_metadata_artist=artist)
+    track(tmp_path, "four", loop(1), track_metadata_artist="Björk", split="validation")
+    track(tmp_path, "five", loop(1), track_metadata_artist="various artists", split="test")
+    names = ["one", "two", "three", "four", "five"]
+    settings = Settings(numbers=("bpm",))
+    where = "huggingface", targets.target("huggingface"), str(tmp_path)
+    report = build.build(*where, names, {}, settings, tmp_path / "x")
+    assert report["artists_in_several_splits"] == ["Björk"]
+    assert "1 validation, 1 test; 1 artist is in several splits; in" in build.summary(report)
+    for name, split in (("one", "train"), ("two", "train"), ("four", "test")):
+        track(tmp_path, name, loop(1), track_metadata_artist="Bjork", split=split, **drawn)
+    with pytest.raises(MirflowError, match="four and one are by the same artist"):
+        build.build(*where, names, {}, settings, tmp_path / "x")
 
 
 def test_nothing_to_export_is_an_error(results, tmp_path):
@@ -673,7 +744,7 @@ def test_audiocraft_has_every_field_of_its_dataclass(results, tmp_path):
                 "instrument",
                 "keywords",
             }
-            assert set(about) == wanted and about["description"]
+            assert set(about) == wanted and about["description"] and about["title"] is None
 
 
 def test_webdataset_keys_have_one_dot(results, tmp_path):
@@ -687,6 +758,21 @@ def test_webdataset_keys_have_one_dot(results, tmp_path):
                 assert json.load(shard.extractfile(about))["text"]
                 assert soundfile.info(shard.extractfile(sound)).samplerate == 44100
     assert not list((tmp_path / "x").rglob("*.flac"))
+
+
+def test_webdataset_can_be_made_into_batches(results, tmp_path):
+    settings = Settings(numbers=SOME.numbers, prompts_per_item=3)
+    make(results, tmp_path / "x", "webdataset", settings)
+    with tarfile.open(tmp_path / "x/train/000000.tar") as shard:
+        known = [json.load(shard.extractfile(name)) for name in shard.getnames() if name.endswith(".json")]
+
+    def shape(value):
+        if isinstance(value, dict):
+            return {key: shape(one) for key, one in value.items()}
+        return [shape(one) for one in value] if isinstance(value, list) else type(value)
+
+    assert len(known) == 5 and all(shape(one) == shape(known[0]) for one in known)
+    assert {one["numbers"]["bpm_known"] for one in known} == {0, 1} and len(known[0]["texts"]) == 3
 
 
 def test_huggingface_has_one_type_for_each_column(results, tmp_path):

@@ -12,7 +12,8 @@ import pytest
 from conftest import RATE, jobs, run_snakemake, write
 from mirflow import features
 from mirflow.core import artifacts, layout
-from mirflow.metadata import split
+from mirflow.labels.embedding import Patches
+from mirflow.metadata import alike, duplicates, split
 from mirflow.workflow import whole_library
 
 SKIP = [feature.name for feature in features.built_in()]
@@ -77,6 +78,8 @@ def test_from_the_first_run_to_a_library_that_grows(place):
     assert len(untouched) > 2 and untouched == {path: path.stat().st_mtime_ns for path in untouched}
     assert jobs(run(place, "-n").stdout) == {}
     assert jobs(run(place, "-n", split="{validation: 0.5}").stdout) == {"duplicates": 1}
+    heard = jobs(run(place, "-n", labels="{embeddings: [discogs-effnet]}").stdout)
+    assert heard["duplicates"] == 1 and "info" not in heard
 
 
 def test_batches_end_with_what_concerns_all(place):
@@ -115,6 +118,23 @@ def test_a_corrupt_info_is_named_and_the_others_are_written(tmp_path):
     assert {json.loads((results / f"{t}/{t}.INFO").read_text())["theirs"] for t in "ac"} == {1}
     assert all("split" in json.loads((results / f"{t}/{t}.INFO").read_text()) for t in "ac")
     assert (results / "b/b.INFO").read_text() == "{"
+
+
+def test_what_sounds_alike_is_a_row_of_the_table_and_in_no_group(tmp_path):
+    results = tmp_path / "r"
+    small(results, a="A", b="B", c="C")
+    rng = np.random.default_rng(0)
+    for track, centre in (("a", [5, 0]), ("b", [5, 0]), ("c", [0, 5])):
+        output = (centre + rng.standard_normal((100, 2))).astype(np.float32)
+        Patches(output, {}).save(layout.track_files(str(results), track).embedding(alike.NETWORK))
+    whole_library.update(str(results), split.Rule(), by_embedding=True)
+    header, *rows = Path(layout.duplicates_table(results)).read_text().splitlines()
+    assert header.split("\t") == list(duplicates.HEADER)
+    (row,) = (row.split("\t") for row in rows)
+    assert row[:2] == ["alike", ""] and row[3:] == ["", "", "a", "b"] and 0.99 < float(row[2]) <= 1
+    assert json.loads((results / "a/a.INFO").read_text())["duplicate_group"] is None
+    whole_library.update(str(results), split.Rule())
+    assert Path(layout.duplicates_table(results)).read_text().splitlines() == [header]
 
 
 def test_a_split_is_remembered_until_its_rule_changes(tmp_path):

@@ -217,6 +217,14 @@ def test_elsewhere_lines_are_plain(stages, capsys, monkeypatch):
     assert [re.sub(r"\d+ s.*", "", line) for line in said()] == [re.sub(r"\d+ s.*", "", line) for line in lines]
 
 
+def test_what_completes_no_track_says_nothing_of_tracks(stages, capsys):
+    shown = handler()
+    tell(shown, E.RUN_INFO, stats={"export_huggingface": 1, "total": 1})
+    tell(shown, E.PROGRESS, done=1, total=1)
+    shown.close()
+    assert re.sub(r"\d+ s\n", "", capsys.readouterr().err) == "mirflow: 1 job\n100%  1/1 jobs  "
+
+
 def test_the_end_says_where_to_look(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(progress, "model_failures", lambda _: [])

@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from mirflow.commands import crop_info
 from mirflow.core import layout
-from mirflow.metadata import split
+from mirflow.metadata import alike, split
 from mirflow.workflow import settings, whole_library
 
 
@@ -22,13 +22,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--validation", type=float, default=default.validation, help="share of the library")
     parser.add_argument("--test", type=float, default=default.test, help="share of the library")
     parser.add_argument("--seed", type=int, default=default.seed, help="another one draws other tracks")
+    parser.add_argument("--embeddings", action="store_true", help=f"compare labels/{alike.NETWORK}.npz as well")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Compare, split, write."""
     rule = split.Rule(arguments.by, arguments.validation, arguments.test, arguments.seed)
     results = settings.directory(arguments.results)
-    whole_library.update(results, rule, changed=lambda track: hand_down(results, track))
+    whole_library.update(results, rule, lambda track: hand_down(results, track), arguments.embeddings)
 
 
 def with_crops(results: str, track: str, write: Callable[[str], bool]) -> None:

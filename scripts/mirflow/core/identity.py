@@ -69,6 +69,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "fingerprint": ("metadata.fingerprint",),
     "lookup": ("metadata.lookup",),
     "duplicates": ("metadata.duplicates", "metadata.split", "metadata.kernels"),
+    "alike": ("metadata.alike",),
     "info": ("info",),
     "timeseries": ("timeseries.measure", "timeseries.same_chroma"),
     "crops": ("crops.plan", "crops.files"),

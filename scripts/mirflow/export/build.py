@@ -125,6 +125,8 @@ def build(
         target.write(made, rows, choice, settings)
         excluded.sort(key=lambda one: (one.track, one.crop or 0))
         report = _report(name, made, rows, excluded, planned, choice, settings)
+        report["artists_in_several_splits"] = items.shared_artists(found)
+        made.write("items.tsv", "".join(["name\ttrack\tcrop\tsplit\tstart_seconds\tseconds\n", *map(_listed, rows)]))
         lines = [f"{one.track}\t{'' if one.crop is None else one.crop}\t{one.reason}\n" for one in excluded]
         made.write("excluded.tsv", "".join(["track\tcrop\treason\n", *lines]))
         made.write_json(tree.REPORT, report)
@@ -182,6 +184,13 @@ def _sounds(
     )
 
 
+def _listed(row: Row) -> str:
+    """Return which track an item is, as a line of items.tsv."""
+    item = row.item
+    crop = "" if item.crop is None else item.crop
+    return f"{item.name}\t{item.track}\t{crop}\t{item.split}\t{item.start:.6f}\t{item.seconds:.6f}\n"
+
+
 def _report(
     name: str,
     made: Tree,
@@ -207,6 +216,7 @@ def _report(
         "medians": {column.key: column.median for column in choice.columns if column.flagged},
         "dropped": choice.dropped,
         "clipped": {key: round(share, 4) for key, share in choice.clipped.items()},
+        "narrow": {key: round(share, 4) for key, share in choice.narrow.items()},
         "settings": {key: value for key, value in asdict(settings).items()},
         "with_paths": made.with_paths,
     }
@@ -215,7 +225,9 @@ def _report(
 def summary(report: Mapping[str, Any]) -> str:
     """Return in one line what was exported."""
     splits = ", ".join(f"{count} {split}" for split, count in report["splits"].items())
+    shared = len(report.get("artists_in_several_splits", ()))
+    warning = f"; {shared} artist{'s are' if shared > 1 else ' is'} in several splits" if shared else ""
     return (
         f"mirflow: export {report['target']}: {report['items']} items + {report['excluded']} excluded ="
-        f" {report['planned']} planned; {splits}; in {report['place']}"
+        f" {report['planned']} planned; {splits}{warning}; in {report['place']}"
     )

@@ -14,6 +14,8 @@ from mirflow.core.errors import MirflowError
 from mirflow.core.feature import PROVENANCE
 from mirflow.core.layout import STEMS, TrackFiles, track_files
 from mirflow.export.settings import MIX, Settings
+from mirflow.metadata import split as splits
+from mirflow.metadata import tags
 
 SPLITS = ("train", "validation", "test")
 SILENT_DB = -60.0  # dBFS: trainers take a sound with a lower peak as silent, and train on another one instead
@@ -144,6 +146,41 @@ def gather(
     return items, excluded
 
 
+def artists_of(item: Item) -> dict[str, str]:
+    """Return the artists of an item by its tags, as they are compared (see `split.fold`) → as they are written."""
+    names = item.track_info.get(f"{tags.KEY}artist")
+    return splits.people(names.split(tags.JOINT) if isinstance(names, str) else ())
+
+
+def shared_artists(items: Iterable[Item]) -> list[str]:
+    """Return the artists, by the tags, of whom there are tracks in several splits.
+
+    Raises
+    ------
+    MirflowError : the library was split such that no artist is in two splits (``split.by: artist``)
+    """
+    first: dict[str, Item] = {}
+    found: dict[str, str] = {}
+    for item in items:
+        for artist, written in artists_of(item).items():
+            other = first.setdefault(artist, item)
+            if other.split != item.split:
+                if _split_by_artist(item) and _split_by_artist(other):
+                    raise MirflowError(
+                        f"{item.track} and {other.track} are by the same artist ({written}), but one is in the split"
+                        f" {item.split}, the other in {other.split}, though split.by is artist: the .INFO of one"
+                        " was changed (snakemake -R duplicates splits the library again)"
+                    )
+                found.setdefault(artist, written)
+    return sorted(found.values())
+
+
+def _split_by_artist(item: Item) -> bool:
+    """Whether the split of an item was drawn such that an artist is in one split alone."""
+    origins = (item.track_info.get(PROVENANCE) or {}).get("features") or {}
+    return ((origins.get("duplicates") or {}).get("split") or {}).get("by") == "artist"
+
+
 def _of_track(results: str, track: str, settings: Settings) -> Iterator[Item | Excluded]:
     """Yield the items of a complete track."""
     files = track_files(results, track)
@@ -161,7 +198,8 @@ def _of_track(results: str, track: str, settings: Settings) -> Iterator[Item | E
         yield _item(track, None, sound, info, info, split, settings.sound, None)
         return
     if not crops.get("crops"):
-        yield Excluded(track, None, "has no crops")
+        reasons = dict.fromkeys(one["reason"] for one in crops.get("left_out", ()))
+        yield Excluded(track, None, ": ".join(filter(None, ["has no crops", ", ".join(reasons)])))
     for crop in crops.get("crops", []):
         index = crop["index"]
         try:

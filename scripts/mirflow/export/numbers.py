@@ -13,6 +13,7 @@ from mirflow.export.settings import Settings
 
 PERCENTILES = (0.5, 99.5)
 KNOWN = "_known"  # suffix of the number that says whether another one exists
+NARROW = 0.05  # share of a range: items that differ by less are hardly told apart
 FEWEST = 1e-6  # relative; ranges that are narrower are those of a constant
 
 
@@ -55,11 +56,13 @@ class Choice:
     columns : the numbers
     dropped : key → why it is no conditioner
     clipped : key → share of the train items outside of the range of the conditioner, where there are any
+    narrow : key → share of the range in which nearly all train items lie, where that is small
     """
 
     columns: list[Column] = field(default_factory=list)
     dropped: dict[str, str] = field(default_factory=dict)
     clipped: dict[str, float] = field(default_factory=dict)
+    narrow: dict[str, float] = field(default_factory=dict)
 
     def numbers(self, item: Item) -> dict[str, float]:
         """Return all numbers of an item, by the ids of the conditioners."""
@@ -140,6 +143,9 @@ def choose(items: Sequence[Item], fields: Mapping[str, Field], settings: Setting
             outside = sum(not span[0] <= value <= span[1] for value in values)
             if outside:
                 choice.clipped[key] = outside / len(values)
+            low, high = (_percentile(values, percent) for percent in PERCENTILES)
+            if (used := (high - low) / (span[1] - span[0])) < NARROW:
+                choice.narrow[key] = used
     return choice
 
 

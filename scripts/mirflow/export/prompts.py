@@ -24,10 +24,18 @@ TITLES = {
     "genre": "Genre", "bpm": "BPM", "key": "Key", "mood": "Mood", "instruments": "Instruments", "voice": "Vocals",
     "metre": "Time signature", "decade": "Decade", "caption": "Description",
 }  # fmt: skip
+# Beats in a bar → metre. Two are not here: they may be half a bar of four, which sounds much alike.
+METRES = {3: "3/4", 4: "4/4", 5: "5/4", 6: "6/8", 7: "7/4"}
 # The order of importance: what comes last is dropped first. Of labels the first come before the second of others.
 IMPORTANCE = ("genre", "bpm", "key", "mood", "instruments", "voice", "metre", "decade")
 DROP = 0.3  # probability that a part is left out of a variation
 TRIES = 8  # variations that are tried for each prompt, until one is new
+# What stands in tags for a genre and says nothing of the music: ID3 itself has a genre "Other".
+NO_GENRES = frozenset(
+    "other unknown misc miscellaneous none default undefined unclassifiable general genre various music audio mp3 null"
+    " nan".split()
+)
+LENGTH_OF_GENRE = range(2, 41)  # characters; longer texts are remarks
 # Labels of MTG-Jamendo that are written in one word.
 SPELLING = {
     "acousticbassguitar": "acoustic bass guitar", "acousticguitar": "acoustic guitar",
@@ -40,6 +48,7 @@ _FLAT = re.compile(r"\b([A-G])(?:b(?=\b|m\b|maj|min|sus|dim|aug|\d)|[ -]?[Ff]lat
 _SHARP = re.compile(r"\b([A-G])[ -][Ss]harp\b")
 _BPM_ROUNDED = re.compile(r"\d{2,3}[.,]\d+(?=\s*-?\s*(?:bpm|beats per minute))", re.I)
 _DECIMAL = re.compile(r"\d[.,]\d")
+_NO_GENRE = re.compile(r"\d[.,]\d|www\.|://|^\W*\d*\W*$")  # numbers, addresses
 _MARKUP = re.compile(r"[*_`#]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}")
 _EMPTY_WORD = re.compile(r"\b(?:None|nan|NaN|null)\b")
 
@@ -59,7 +68,7 @@ def facts(item: Item) -> list[Part]:
     """Return what is known of an item except its captions, the most important first."""
     found = {
         "genre": genres(item),
-        "bpm": [f"{bpm:.0f}"] if (bpm := item.info.get("bpm")) is not None else [],
+        "bpm": [f"{bpm:.0f}"] if (bpm := tempo_of(item.info)) is not None else [],
         "key": [key] if (key := key_of(item.info)) else [],
         "mood": labels(item.known("essentia_mood")),
         "instruments": instruments(item),
@@ -72,6 +81,16 @@ def facts(item: Item) -> list[Part]:
     return [Part(kind, found[kind][rank]) for rank in range(most) for kind in IMPORTANCE if rank < len(found[kind])]
 
 
+def tempo_of(info: Mapping[str, Any]) -> float | None:
+    """Return the measured tempo in beats per minute; None where there is none.
+
+    A crop with beats that are too few to have a tempo of its own has that of its track.
+    """
+    if info.get("bpm") is None and (info.get("beat_count") or 0) > 1:
+        return info.get("bpm_track")
+    return info.get("bpm")
+
+
 def key_of(info: Mapping[str, Any]) -> str | None:
     """Return the measured key, such as "F# minor"; None where there is none, or no clear one."""
     tonic, scale, strength = (info.get(name) for name in ("tonic", "tonic_scale", "tonic_strength"))
@@ -81,9 +100,8 @@ def key_of(info: Mapping[str, Any]) -> str | None:
 
 
 def metre_of(info: Mapping[str, Any]) -> str | None:
-    """Return the measured metre, such as "3/4"; None where there is none. Six beats in a bar are six eighths."""
-    beats = info.get("beats_per_bar")
-    return f"{beats:.0f}/{8 if beats == 6 else 4}" if beats else None
+    """Return the measured metre, such as "3/4"; None where there is none, or none that is certain (see `METRES`)."""
+    return METRES.get(info.get("beats_per_bar"))
 
 
 def has_silent_vocals(info: Mapping[str, Any]) -> bool:
@@ -98,8 +116,9 @@ def genres(item: Item) -> list[str]:
     heard = [label.rpartition("---")[2] for label in labels(item.known("essentia_genre"))]
     found: dict[str, str] = {}
     for genre in (clean(one) for one in (*tagged, *heard)):
-        if genre and not _DECIMAL.search(genre):
-            found.setdefault(genre.casefold(), genre)
+        key = genre.casefold()
+        if len(key) in LENGTH_OF_GENRE and key not in NO_GENRES and not _NO_GENRE.search(key):
+            found.setdefault(key, genre)
     return list(found.values())
 
 

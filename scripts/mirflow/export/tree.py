@@ -1,9 +1,11 @@
 """The tree of an export: written beside its place, moved there when it is whole; what is not ours is never removed."""
 
 import contextlib
+import io
 import json
 import os
 import shutil
+import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ from mirflow.export.items import Item
 
 CONTENT = ".mirflow.json"  # in a tree: which files it has, and what its sounds were made from
 REPORT = "export.json"  # in a tree: what was exported; without it a tree is not whole
+LAID = ("bytes", "archive", "offset")  # how long a sound is, and where it lies; not what it was made from
 IGNORED = ("__pycache__",)  # what Python makes beside a module
 
 
@@ -28,7 +31,7 @@ class Tree:
     place : where it will lie
     root : where it is written
     with_paths : files that hold paths of the tree itself, which set_paths.py rewrites after it was moved
-    sounds : file below the root → what it was made from
+    sounds : file below the root → what it was made from; where an archive holds it, also which one, and from which byte
     """
 
     def __init__(self, place: Path, root: Path) -> None:
@@ -58,14 +61,43 @@ class Tree:
         }
         before = self._before.get(file, {})
         gain = before.get("gain_db", 0.0)
-        is_same = {**made_from, "gain_db": gain} == {key: value for key, value in before.items() if key != "bytes"}
-        old = self.place / file
+        is_same = {**made_from, "gain_db": gain} == {key: before[key] for key in before if key not in LAID}
         target.parent.mkdir(parents=True, exist_ok=True)
-        kept = is_same and old.is_file() and old.stat().st_size == before["bytes"] and convert.linked(old, target)
-        if not kept:
+        if not (is_same and self._kept(file, before, links=form.is_met(item))):
             gain = convert.put(item, target, form, copy)
         self.sounds[file] = made_from | {"gain_db": gain, "bytes": target.stat().st_size}
         return gain
+
+    def _kept(self, file: str, before: Mapping[str, Any], links: bool) -> bool:
+        """Take a sound from the tree that lies there, if it still has it.
+
+        Parameters
+        ----------
+        before : what that tree says of it
+        links : whether its source could be linked, which is cheaper than taking it out of an archive
+        """
+        if "archive" not in before:
+            old = self.place / file
+            return old.is_file() and old.stat().st_size == before["bytes"] and convert.linked(old, self.root / file)
+        if links:
+            return False
+        try:
+            with open(self.place / before["archive"], "rb") as archive:
+                archive.seek(before["offset"] - tarfile.BLOCKSIZE)
+                header = tarfile.TarInfo.frombuf(archive.read(tarfile.BLOCKSIZE), "utf-8", "surrogateescape")
+                content = archive.read(before["bytes"])
+        except (OSError, tarfile.HeaderError):
+            return False
+        is_it = header.name == Path(file).name and header.size == before["bytes"] == len(content)
+        if is_it:
+            (self.root / file).write_bytes(content)
+        return is_it
+
+    def archive(self, file: str, archive: str, tar: tarfile.TarFile) -> None:
+        """Move a sound into an archive of the tree, an open tar file, under its name without folders."""
+        path = self.root / file
+        self.sounds[file] |= {"archive": archive, "offset": add(tar, path.name, path.read_bytes())}
+        path.unlink()
 
     def path(self, file: str = "") -> str:
         """Return where a file of the tree will lie, absolute."""
@@ -91,6 +123,15 @@ class Tree:
         """Write JSON values, one a line."""
         lines = (json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n" for value in values)
         self.write(file, "".join(lines), with_paths)
+
+
+def add(tar: tarfile.TarFile, name: str, content: bytes) -> int:
+    """Add a member to a tar file, without anything that differs from run to run; return where its content begins."""
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(content), 0o644
+    begins = tar.offset + tarfile.BLOCKSIZE
+    tar.addfile(member, io.BytesIO(content))
+    return begins
 
 
 def check(place: Path) -> None:

@@ -5,12 +5,15 @@ search for artist and title of the tags. Nothing is ever guessed: what is not ce
 stay in the fragment.
 """
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
+from mirflow.core import artifacts
+from mirflow.core.errors import MirflowError
 from mirflow.core.feature import PROVENANCE
 from mirflow.metadata import fingerprint, tags
-from mirflow.metadata.services import Services
+from mirflow.metadata.services import NOT_FOUND_DAYS, Services
 from mirflow.metadata.split import fold
 
 NAME = "lookup"
@@ -55,6 +58,21 @@ def look_up(
         content |= _facts(recording, services) | {"acoustid_id": acoustid, "metadata_source": source}
     origin = {"feature": NAME, "version": VERSION, "backend": "musicbrainz"}
     return {**content, "_candidates": candidates[:MOST_CANDIDATES], PROVENANCE: origin}
+
+
+def is_due(path: str | os.PathLike, now: float) -> bool:
+    """Whether a track is to be looked up again, because nothing was known of it so long ago that this may have changed.
+
+    Parameters
+    ----------
+    path : of the fragment, which may not be there
+    now : the time, s since the epoch
+    """
+    try:
+        is_old = now - os.stat(path).st_mtime >= NOT_FOUND_DAYS * 86400
+        return is_old and artifacts.read_json(path).get("metadata_source") is None
+    except (OSError, MirflowError):
+        return False
 
 
 def _identify(

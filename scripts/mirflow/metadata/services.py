@@ -55,7 +55,8 @@ class Services:
 
         Raises
         ------
-        MirflowError : it cannot be reached, is too busy, or answers something else than JSON
+        MirflowError : it cannot be reached, is too busy, or answers something else than JSON; and there is no answer to
+            this question that is kept, not even one that has expired
         """
         return self._answer("musicbrainz", f"/ws/2/{path}", {**query, "fmt": "json"})
 
@@ -73,13 +74,20 @@ class Services:
         """Return the answer that is kept, or ask for it."""
         asked = json.dumps([service, path, query], sort_keys=True)
         kept = self.cache / f"{hashlib.sha256(asked.encode()).hexdigest()}.json"
+        expired = None
         try:
             known = artifacts.read_json(kept)
             if known["found"] or self.now() - known["when"] < NOT_FOUND_DAYS * 86400:
                 return known["answer"]
+            expired = known
         except (OSError, MirflowError, KeyError, TypeError):
             pass  # not kept, or damaged: asked anew
-        answer = self._ask(service, path, query)
+        try:
+            answer = self._ask(service, path, query)
+        except MirflowError:
+            if expired is None:
+                raise
+            return expired["answer"]  # better than no look-up, until the service can be reached again
         found = bool(answer) and any(answer.get(name) for name in ("id", "recordings", "results"))
         artifacts.write_json(kept, {"asked": path, "found": found, "when": int(self.now()), "answer": answer})
         return answer

@@ -10,7 +10,7 @@ Source: A. Flexer 2007, A closer look on artist filters for musical genre classi
 import hashlib
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 VERSION = 1  # raise it when tracks without a split get another one
@@ -98,13 +98,19 @@ def _names(track: str, said: Track, by: str) -> list[str]:
     """Return the names of what a track belongs to, at least one."""
     units = []
     if by == "artist":
-        units = [f"artist {name}" for name in map(fold, said.artists or said.album_artists) if name not in _NOBODY]
+        units = [f"artist {name}" for name in people(said.artists or said.album_artists)]
     elif by == "album" and fold(said.album):
-        owners = sorted({fold(name) for name in said.album_artists or said.artists} - set(_NOBODY))
+        owners = sorted(people(said.album_artists or said.artists))
         units = [f"album {fold(said.album)} of {', '.join(owners)}"]
     if said.group:
         units.append(f"group {said.group}")
     return units or [f"track {track}"]
+
+
+def people(names: Iterable[str]) -> dict[str, str]:
+    """Return the artists among some names, folded → as written; "Various Artists" and their like are nobody."""
+    folded = {fold(name): name for name in names}
+    return {name: written for name, written in folded.items() if name not in _NOBODY}
 
 
 def fold(name: str) -> str:

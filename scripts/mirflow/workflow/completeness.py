@@ -12,12 +12,14 @@ import hashlib
 import json
 import os
 import re
+import time
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from mirflow.core import artifacts, layout
 from mirflow.core.errors import MirflowError
 from mirflow.library.scan import Library
+from mirflow.metadata import lookup
 from mirflow.workflow.shares import FOLDER, Share
 
 NAME = "complete.json"
@@ -134,6 +136,8 @@ def state_of(track: str, library: Library, results: str, parents: Collection[str
     """
     source = library.tracks[track]
     parts = [library.relative(source), _status(source)]
+    # The one thing that is out of date by time alone.
+    parts += ["due"] if lookup.is_due(layout.track_files(results, track).metadata(lookup.NAME), time.time()) else []
     todo = [f"{results}/{track}"]
     todo += [os.path.dirname(stamp(results, track)) for stamp in (layout.merge_stamp, layout.crops_stamp)]
     while todo:

@@ -72,6 +72,9 @@ def incomplete(results: str, tracks: Iterable[str], skip: Collection[str], crops
 
 
 def said(reports: Iterable[str], since: float) -> list[str]:
-    """Return a line for each export that was made since a time (s since the epoch)."""
-    made = [path for path in reports if os.path.exists(path) and os.stat(path).st_mtime >= since]
+    """Return a line for each export that was made since a time (s since the epoch).
+
+    With the setting export.out all exports have one place, and are one report.
+    """
+    made = [path for path in dict.fromkeys(reports) if os.path.exists(path) and os.stat(path).st_mtime >= since]
     return [build.summary(artifacts.read_json(path)) for path in made]

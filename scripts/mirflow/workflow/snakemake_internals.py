@@ -280,6 +280,7 @@ def recalled(recorded: list[str], made_by: dict[str, str]) -> list[str]:
             found[name] = download.recalled(value, made_by["model"])
         elif name == "sha256" and not value:  # of a model file itself
             found[name] = made_by.get("sha256", "")
+    found.pop("again", None)  # what was to be done again for this reason is done
     if "classes" in made_by and "classes" not in found:
         found["classes"] = heads.recalled_classes(model, made_by["classes"])
     return [f"{name}: {value}" for name, value in found.items()]

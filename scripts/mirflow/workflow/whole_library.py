@@ -15,18 +15,21 @@ from mirflow import info
 from mirflow.core import artifacts, layout
 from mirflow.core.errors import MirflowError
 from mirflow.core.feature import PROVENANCE
-from mirflow.metadata import duplicates, fingerprint, split, tags
+from mirflow.metadata import alike, duplicates, fingerprint, split, tags
 from mirflow.workflow import progress
 
 NAME = "duplicates"
 
 
-def update(results: str, rule: split.Rule, changed: Callable[[str], None] = lambda track: None) -> None:
+def update(
+    results: str, rule: split.Rule, changed: Callable[[str], None] = lambda track: None, by_embedding: bool = False
+) -> None:
     """Find the duplicates of a library, split it, and write both into the .INFO files and the table of duplicates.
 
     Parameters
     ----------
     changed : is called for each track whose .INFO was written and whose crops were up to date before
+    by_embedding : whether to compare the embeddings of all tracks too (`alike.NETWORK`)
 
     Raises
     ------
@@ -70,6 +73,11 @@ def update(results: str, rule: split.Rule, changed: Callable[[str], None] = lamb
         if problems:
             raise MirflowError("\n".join(problems))
         rows = duplicates.rows(found, groups)
+        if by_embedding:
+            embeddings = {track: files.embedding(alike.NETWORK) for track, files in tracks.items()}
+            near = alike.relate(embeddings, alike.Known.load(folder / "embeddings.npz"))
+            near.save(folder / "embeddings.npz")
+            rows += alike.rows(near, but=found.pairs)
         progress.write_table(Path(layout.duplicates_table(results)), duplicates.HEADER, rows)
 
 

@@ -11,7 +11,7 @@ from mirflow.export.settings import Settings
 from mirflow.export.standalone import set_paths, text
 from mirflow.export.tree import Tree
 
-VERSION = 1  # raise it when other files come out
+VERSION = 2  # raise it when other files come out
 FORM = Form(48000)
 APART = ("bpm", "key", "metre")  # which dataset.json has
 LONGEST = 240.0  # seconds, after which the trainer cuts a sound
@@ -19,7 +19,7 @@ INSTRUMENTAL = "[Instrumental]"
 # The trainer takes empty lyrics for "[Instrumental]". A section without words says that somebody sings.
 UNKNOWN_LYRICS = "[Verse]"
 BPM_RANGE = (30, 300)  # what the trainer takes; it has no other values in its vocabulary
-METRES = (2, 3, 4, 6)
+METRES = ("3/4", "4/4", "6/8")  # of those that it takes, the ones that are certain (see `prompts.METRES`)
 
 USE = """
 | file | holds |
@@ -29,7 +29,14 @@ USE = """
 | `<split>/<name>.caption.txt`, `.lyrics.txt` | the same caption and lyrics, for the scan of a folder |
 
 - **ACE-Step 1.5**: in the tab for training, load `dataset.json` and preprocess; or scan the folder `train`.
-- **Side-Step**: `--dataset-json /path/to/this/directory/dataset.json`.
+- **Side-Step**, in a checkout of it, with the checkpoints of ACE-Step:
+
+```sh
+EXPORT=/path/to/this/directory
+uv run python train.py fixed --checkpoint-dir /path/to/checkpoints --dataset-dir tensors --output-dir lora \\
+    --preprocess --dataset-json "$EXPORT/dataset.json" --tensor-output tensors
+uv run python train.py fixed --checkpoint-dir /path/to/checkpoints --dataset-dir tensors --output-dir lora
+```
 
 `dataset.json` has absolute paths: run `python set_paths.py` after this directory was moved or copied.
 
@@ -73,7 +80,7 @@ def _metadata(split: str, samples: list[dict]) -> dict:
 
 def _sample(made: Tree, row: Row) -> dict:
     info = row.item.info
-    bpm, metre = info.get("bpm"), info.get("beats_per_bar")
+    bpm, metre = prompts.tempo_of(info), prompts.metre_of(info)
     instrumental = prompts.has_silent_vocals(info)
     words = row.item.known("track_metadata_lyrics") if row.item.crop is None else None
     name = row.file.rpartition("/")[2]
@@ -90,8 +97,8 @@ def _sample(made: Tree, row: Row) -> dict:
         else UNKNOWN_LYRICS,
         "bpm": round(bpm) if bpm is not None and BPM_RANGE[0] <= round(bpm) <= BPM_RANGE[1] else None,
         "keyscale": prompts.key_of(info) or "",
-        "timesignature": f"{metre:.0f}" if metre in METRES else "",
-        "duration": round(row.frames / FORM.rate),
+        "timesignature": metre[0] if metre in METRES else "",
+        "duration": max(1, round(row.frames / FORM.rate)),
         "language": "unknown",
         "is_instrumental": instrumental,
         "custom_tag": "",

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from mirflow.export import prompts, readme
 from mirflow.export.build import Row
 from mirflow.export.convert import Form
-from mirflow.export.items import SPLITS, Item
+from mirflow.export.items import SPLITS, Item, artists_of
 from mirflow.export.numbers import Choice
 from mirflow.export.settings import Settings
 from mirflow.export.standalone import set_paths, text
 from mirflow.export.tree import Tree
 
-VERSION = 1  # raise it when other files come out
+VERSION = 2  # raise it when other files come out
 FORM = Form(44100)
 APART = ()
 
@@ -75,12 +75,12 @@ def _line(made: Tree, row: Row) -> dict:
 def _about(row: Row) -> dict:
     """Return all fields of MusicInfo; the dataset raises where one is absent, and takes null."""
     item = row.item
-    bpm = item.info.get("bpm")
+    bpm = prompts.tempo_of(item.info)
     title = item.known("track_metadata_title")
     genres, moods = prompts.genres(item), prompts.labels(item.known("essentia_mood"))
     instruments = prompts.instruments(item)
     return {
-        "title": title if isinstance(title, str) else item.track.rpartition("/")[2],
+        "title": title if isinstance(title, str) else None,  # a model can be conditioned on it: no name of a file
         "artist": _artist(item),
         "key": prompts.key_of(item.info),
         "bpm": round(bpm) if bpm is not None else None,
@@ -95,6 +95,5 @@ def _about(row: Row) -> dict:
 
 def _artist(item: Item) -> str:
     """Return an id of the artist, or of the recording where the artist is not known."""
-    artist = item.known("track_metadata_artist") or item.track_info.get("duplicate_group") or item.track
-    text = artist if isinstance(artist, str) else str(artist)
-    return f"artist-{hashlib.sha256(text.casefold().encode(errors='replace')).hexdigest()[:12]}"
+    artist = next(iter(artists_of(item)), None) or item.track_info.get("duplicate_group") or item.track
+    return f"artist-{hashlib.sha256(str(artist).encode(errors='replace')).hexdigest()[:12]}"

@@ -10,7 +10,7 @@ from mirflow.export.numbers import Choice
 from mirflow.export.settings import Settings
 from mirflow.export.tree import Tree
 
-VERSION = 1  # raise it when other files come out
+VERSION = 2  # raise it when other files come out
 FORM = Form(44100)
 APART = ()
 
@@ -29,7 +29,7 @@ Each split is a folder with the sounds and `metadata.jsonl`: `file_name`, `text`
 track, and all numbers.
 
 ```python
-from datasets import load_dataset
+from datasets import load_dataset  # pip install "datasets[audio]"
 
 dataset = load_dataset("audiofolder", data_dir="/path/to/this/directory")
 ```
@@ -50,7 +50,7 @@ def write(made: Tree, rows: Sequence[Row], choice: Choice, settings: Settings) -
         lines = [_line(row, settings) for row in rows if row.item.split == split]
         made.write_lines(f"{split}/metadata.jsonl", lines)
     splits = "\n".join(f"  - split: {split}\n    path: {split}/**" for split in present)
-    page = readme.page("Export as AudioFolder", USE, rows, choice, settings)
+    page = readme.page("Export as AudioFolder", USE, rows, choice, settings, ("medians", "dropped"))
     made.write("README.md", CARD.format(splits=splits) + page)
 
 

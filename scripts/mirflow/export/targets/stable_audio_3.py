@@ -1,5 +1,6 @@
 """Stable Audio 3 (train_lora.py, pre_encode_dataset.py) and underfit: a text with the prompt beside each sound."""
 
+import math
 from collections.abc import Sequence
 
 from mirflow.export import prompts, readme
@@ -10,7 +11,7 @@ from mirflow.export.numbers import Choice
 from mirflow.export.settings import Settings
 from mirflow.export.tree import Tree
 
-VERSION = 1  # raise it when other files come out
+VERSION = 2  # raise it when other files come out
 FORM = Form(44100, multiple=4096)  # samples of a frame of the latents
 APART = ()
 LONGEST = 380.0  # seconds that the models hear
@@ -30,9 +31,16 @@ EXPORT=/path/to/this/directory
 uv run python scripts/train_lora.py --model medium-rf --data_dir "$EXPORT/train" --duration {seconds} --output_dir lora
 ```
 
-`--duration` is in seconds; of a longer sound a piece is cut at random. With `pre_encode_dataset.py --data_dir
-"$EXPORT/train"` the sounds are encoded once. In underfit, choose `train` as the dataset. Nothing here has absolute
-paths: the directory can be moved.
+`--duration` is in seconds, and the longest sound here has as many; of a longer one a piece is cut at random, a shorter
+one is padded. To encode the sounds once instead of in each step:
+
+```sh
+uv run python scripts/pre_encode_dataset.py --data_dir "$EXPORT/train" --sample_size {samples} --output_path latents
+uv run python scripts/train_lora.py --model medium-rf --data_dir "$EXPORT/train" --encoded_dir latents \\
+    --duration {seconds} --output_dir lora
+```
+
+In underfit, choose `train` as the dataset. Nothing here has absolute paths: the directory can be moved.
 """
 
 
@@ -51,10 +59,9 @@ def write(made: Tree, rows: Sequence[Row], choice: Choice, settings: Settings) -
         names = [row.file.partition("/")[2] for row in rows if row.item.split == split]
         if names:
             made.write(f"{split}/filelist.txt", "\n".join(names) + "\n")
-    seconds = round(min(LONGEST, max(row.frames / FORM.rate for row in rows)) + 0.5)
-    made.write(
-        "README.md", readme.page("Export for Stable Audio 3", USE.format(seconds=seconds), rows, choice, settings)
-    )
+    longest_row = max(row.frames for row in rows)
+    use = USE.format(seconds=math.ceil(longest_row / FORM.rate), samples=longest_row)
+    made.write("README.md", readme.page("Export for Stable Audio 3", use, rows, choice, settings, ("dropped",)))
 
 
 def about(row: Row, choice: Choice) -> dict:

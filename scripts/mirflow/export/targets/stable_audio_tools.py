@@ -11,7 +11,7 @@ from mirflow.export.settings import Settings
 from mirflow.export.standalone import custom_metadata, make_model_config, set_paths, text
 from mirflow.export.tree import Tree
 
-VERSION = 1  # raise it when other files come out
+VERSION = 2  # raise it when other files come out
 FORM = Form(44100)
 APART = ()
 MODULE = "custom_metadata.py"
@@ -36,7 +36,17 @@ def write(made: Tree, rows: Sequence[Row], choice: Choice, settings: Settings) -
     made.write_json("model_config.fragment.json", fragment(choice))
     made.write("make_model_config.py", text(make_model_config))
     made.write("set_paths.py", text(set_paths))
-    made.write("README.md", readme.page("Export for stable-audio-tools", _use(rows, settings), rows, choice, settings))
+    made.write(
+        "README.md",
+        readme.page(
+            "Export for stable-audio-tools",
+            _use(rows, settings),
+            rows,
+            choice,
+            settings,
+            ("ranges", "medians", "dropped"),
+        ),
+    )
 
 
 def _line(row: Row, settings: Settings) -> dict:
@@ -107,8 +117,8 @@ def _use(rows: Sequence[Row], settings: Settings) -> str:
 
 ## Training
 
-In this directory, with a checkout of stable-audio-tools, and with the configuration and the checkpoint of the model
-that you fine-tune:
+In this directory, with a checkout of stable-audio-tools (`train.py` is only there, not in the package that pip
+installs), and with the configuration and the checkpoint of the model that you fine-tune:
 
 ```sh
 EXPORT=$PWD
@@ -122,6 +132,7 @@ python train.py --name mirflow --save-dir /path/to/runs \\
 ```
 
 - `--num-workers` must be at least 1.
+- It logs to Weights & Biases; with `WANDB_MODE=offline` in the environment it needs no account there.
 - Write checkpoints somewhere else: a later export replaces this directory, and refuses to if it holds other files.
 - stable-audio-tools 0.0.19 wants the padding mask in a list, and gets it so. For its `pre_encode.py`, and for versions
   that want the mask itself, set `MIRFLOW_PADDING_MASK=bare` in the environment.

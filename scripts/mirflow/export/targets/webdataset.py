@@ -1,11 +1,10 @@
 """WebDataset: shards, tar files in which each sound is followed by a JSON file with its prompt and numbers."""
 
-import io
 import json
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from mirflow.export import readme
+from mirflow.export import readme, tree
 from mirflow.export.build import Row
 from mirflow.export.convert import Form
 from mirflow.export.items import SPLITS
@@ -13,7 +12,7 @@ from mirflow.export.numbers import Choice
 from mirflow.export.settings import Settings
 from mirflow.export.tree import Tree
 
-VERSION = 1  # raise it when other files come out
+VERSION = 2  # raise it when other files come out
 FORM = Form(44100)
 APART = ()
 SHARD_BYTES, SHARD_ITEMS = 1 << 30, 2000  # a shard ends after either
@@ -24,11 +23,14 @@ USE = """
 | `<split>/000000.tar` ... | `<key>.flac` and `<key>.json` of each item: prompt as `text`, numbers, place in the track |
 
 ```python
+import io
+
+import soundfile  # pip install webdataset soundfile
 import webdataset
 
-dataset = webdataset.WebDataset("/path/to/this/directory/train/{{000000..{last:06d}}}.tar", shardshuffle=False)
-for sample in dataset.decode(webdataset.torch_audio):
-    sound, rate = sample["flac"]
+shards = "/path/to/this/directory/train/{{000000..{last:06d}}}.tar"
+for sample in webdataset.WebDataset(shards, shardshuffle=False).decode():
+    sound, rate = soundfile.read(io.BytesIO(sample["flac"]), dtype="float32")  # [frame, channel], 44100
     prompt = sample["json"]["text"]
 ```
 
@@ -46,42 +48,47 @@ def write(made: Tree, rows: Sequence[Row], choice: Choice, settings: Settings) -
     """Move the sounds into shards."""
     last = 0
     for split in SPLITS:
-        shard, items, size, file = -1, 0, 0, None
-        for row in (row for row in rows if row.item.split == split):
-            sound = made.root / row.file
-            if file is None or items >= SHARD_ITEMS or size >= SHARD_BYTES:
-                if file:
-                    file.close()
-                shard, items, size = shard + 1, 0, 0
-                file = tarfile.open(made.root / f"{split}/{shard:06d}.tar", "w", format=tarfile.GNU_FORMAT)
-            _add(file, f"{row.item.name}.flac", sound.read_bytes())
-            about = json.dumps(_about(row, choice), ensure_ascii=False, allow_nan=False)
-            _add(file, f"{row.item.name}.json", about.encode())
-            items, size = items + 1, size + sound.stat().st_size
-            sound.unlink()
-            del made.sounds[row.file]
-        if file:
-            file.close()
-        last = shard if split == SPLITS[0] else last
-    made.write("README.md", readme.page("Export as WebDataset", USE.format(last=last), rows, choice, settings))
+        mine = [row for row in rows if row.item.split == split]
+        for number, shard in enumerate(_shards(made, mine)):
+            name = f"{split}/{number:06d}.tar"
+            with tarfile.open(made.root / name, "w", format=tarfile.GNU_FORMAT) as file:
+                for row in shard:
+                    made.archive(row.file, name, file)
+                    about = json.dumps(_about(row, settings), ensure_ascii=False, allow_nan=False)
+                    tree.add(file, f"{row.item.name}.json", about.encode())
+            last = number if split == SPLITS[0] else last
+    made.write(
+        "README.md",
+        readme.page("Export as WebDataset", USE.format(last=last), rows, choice, settings, ("medians", "dropped")),
+    )
 
 
-def _add(file: tarfile.TarFile, name: str, content: bytes) -> None:
-    """Add a member without anything that differs from run to run."""
-    member = tarfile.TarInfo(name)
-    member.size, member.mode = len(content), 0o644
-    file.addfile(member, io.BytesIO(content))
+def _shards(made: Tree, rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """Yield the rows of each shard."""
+    shard, size = [], 0
+    for row in rows:
+        if len(shard) == SHARD_ITEMS or size >= SHARD_BYTES:
+            yield shard
+            shard, size = [], 0
+        shard.append(row)
+        size += made.sounds[row.file]["bytes"]
+    if shard:
+        yield shard
 
 
-def _about(row: Row, choice: Choice) -> dict:
-    item = row.item
+def _about(row: Row, settings: Settings) -> dict:
+    """Return what is known of an item: the same names for all items, no null, and lists of one length.
+
+    PyTorch refuses to make a batch of anything else, and the loader of stable-audio-tools makes batches of all of this.
+    """
+    item, count = row.item, settings.prompts_per_item
     return {
         "text": row.prompts[0],
-        **({"texts": row.prompts} if len(row.prompts) > 1 else {}),
+        **({"texts": [row.prompts[n % len(row.prompts)] for n in range(count)]} if count > 1 else {}),
         "track": item.track,
         **({"crop": item.crop} if item.crop is not None else {}),
         "start_seconds": round(item.start, 6),
         "seconds": round(row.frames / FORM.rate, 6),
         "track_seconds": round(item.total, 6),
-        "numbers": {column.key: item.info[column.key] for column in choice.columns},
+        "numbers": {key: float(value) for key, value in row.numbers.items()},
     }
