@@ -269,6 +269,15 @@ def _drum_activations() -> dict[str, Any]:
     return {"mean": found.hits.mean(axis=0), "highest": found.hits.max(axis=0), "frames": len(found.hits), **shapes}
 
 
+def _drums_embedded() -> dict[str, Any]:
+    from mirflow.transcribe import embedded, hearing
+
+    network = embedded.load()
+    found = hearing.activations(Audio(_parts()["drums"], RATE), _music(), lambda drums: embedded.hits(drums, network))
+    both = {"hits": found.hits, "velocities": found.velocities}
+    return {f"{name} {of.__name__}": of(values, axis=0) for name, values in both.items() for of in (np.mean, np.max)}
+
+
 def _drum_notes() -> Any:
     from mirflow.transcribe.notes import DrumNotes
 
@@ -676,6 +685,7 @@ COMPUTE: dict[str, Callable[[], Any]] = {
     "full_mix_instrumental": _full_mix_instrumental,
     "beats_wav": _beats_wav,
     "beats_png": _beats_png,
+    "drum_activations_embedded": _drums_embedded,
     "drum_activations_adtof": _drum_activations,
     "drum_notes": _read_drum_notes,
     "bass_notes": _bass_notes,

@@ -17,7 +17,8 @@ from mirflow.models import catalogue, loading
 from mirflow.transcribe import hearing
 from mirflow.transcribe.activations import DRUMS, DrumActivations
 
-MODELS = {"adtof": "adtof_frame_rnn"}  # backend → its model in config/models.yaml; "" for one that needs no file
+# Backend → its model in config/models.yaml; "" for one that needs no file
+MODELS = {"embedded": "", "adtof": "adtof_frame_rnn"}
 NAMES = tuple(MODELS)
 
 
