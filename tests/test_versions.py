@@ -263,6 +263,7 @@ def _hashes(package: Path) -> set[str]:
         ({"skip": "[chroma]"}, set()),
         ({"beats": "{device: cpu}"}, None),
         ({"transcribe": "{device: cpu, thresholds: {snare: 0.5}, quantise: 4}"}, None),  # without drums
+        ({"transcribe": "{drums: embedded}"}, {"drum_activations", "drum_notes", "drums_mid", "feature_drums"}),
         (
             {"transcribe": "{drums: adtof, quantise: 4, bass: pyin}"},
             {

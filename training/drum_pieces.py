@@ -16,7 +16,6 @@ import numpy as np
 from scipy import signal
 
 from mirflow.core.audio import Audio
-from mirflow.dsp import loudness
 from mirflow.stems import dsp
 from mirflow.transcribe import hearing
 from mirflow.transcribe.embedded import BANDS, spectrogram
@@ -29,8 +28,8 @@ DRUMS = tuple(drum_kits.DRUMS)
 DRUM_OF = {note: index for index, notes in enumerate(drum_kits.DRUMS.values()) for note in notes}
 SECONDS = 24.0
 LOUDNESS = -24.0  # LUFS
-KINDS = {"drummer": 0.36, "band": 0.22, "composed": 0.1, "patterns": 0.1, "fast": 0.08, "free": 0.1, "none": 0.08}
-SEPARATED = 0.5  # of the pieces with something beside drums, in the set for training
+KINDS = {"drummer": 0.28, "band": 0.28, "composed": 0.14, "patterns": 0.06, "fast": 0.06, "free": 0.08, "none": 0.1}
+SEPARATED = 0.6  # of the pieces with something beside drums, in the set for training
 SOFTEST = 10  # notes with a lower velocity are not heard among others: neither played nor to be found
 HATS = (42, 44, 46)
 CLAP = 39
@@ -134,6 +133,19 @@ def free(random: np.random.Generator, folder: Path, split: str) -> np.ndarray:
                 note = int(random.choice(names[random.choice(5, p=share)]))
                 rows.append((time + random.normal(0, 0.004), note, float(np.clip(random.normal(85, 25), 15, 127))))
         time += random.exponential(1 / rate) if random.random() < 0.5 else 1 / rate
+    return np.array(rows)
+
+
+def percussion(random: np.random.Generator) -> np.ndarray:
+    """Play a tambourine, a shaker or another thing that is none of the drums, in a steady pattern."""
+    note, beat = int(random.choice([54, 54, 54, 70, 82, 69, 56, 75, 62, 63])), 60 / random.uniform(70, 180)
+    pattern = [[0, 1, 2, 3], [2], [0, 2], [0, 1, 2, 3], [0, 2, 3]][random.integers(5)]
+    accent, softer = int(random.choice([0, 2])), random.uniform(0, 35)
+    rows = []
+    for bar in range(int(SECONDS / (2 * beat))):
+        for step in (step + 4 * k for k in range(2) for step in pattern):
+            time = random.uniform(0, 0.01) + (2 * bar + step / 4) * beat
+            rows.append((time, note, 95 - (softer if step % 4 != accent else 0) + random.normal(0, 7)))
     return np.array(rows)
 
 
@@ -325,7 +337,7 @@ def voice(random: np.random.Generator, total: int) -> np.ndarray:
 
 def at_loudness(samples: np.ndarray) -> np.ndarray:
     """Bring a sound to `LOUDNESS`; a silent one stays."""
-    level = loudness.integrated_loudness(loudness.step_powers(samples[None], RATE))
+    level = hearing.integrated_loudness(Audio(samples[None], RATE))
     return samples if level is None else samples * np.float32(10 ** ((LOUDNESS - level) / 20))
 
 
@@ -335,7 +347,7 @@ def separated(drums: np.ndarray, rest: np.ndarray, random: np.random.Generator) 
     left, right = (drums + rest * np.float32(ratio * side) for side in (np.cos(place), np.sin(place)))
     mix = Audio(np.stack([left, right]), RATE)
     stem = Audio(dsp.separate(mix)["drums"], RATE)
-    level = hearing.heard_level(stem, mix)
+    level = hearing.heard_level(hearing.integrated_loudness(stem), hearing.integrated_loudness(mix))
     return stem.mono() if level is None else stem.mono() * np.float32(10 ** ((LOUDNESS - level) / 20))
 
 
@@ -348,6 +360,8 @@ def make(split: str, index: int, folder: Path, kits: Path) -> tuple[str, np.ndar
     random = np.random.default_rng([SPLITS.index(split), index, 7])
     kind = str(random.choice(list(KINDS), p=np.array(list(KINDS.values())) / sum(KINDS.values())))
     notes, rest = performed(kind, random, folder, split)
+    if len(notes) and random.random() < 0.15:
+        notes = np.concatenate([notes, percussion(random)])
     drums, found = play(notes, split, kits, random)
     drums = at_loudness(drums)
     if rest is None:

@@ -1,4 +1,4 @@
-"""Backend `embedded`: drum activations and velocities by the network that is a part of mirflow.
+"""Backend `embedded`: drum activations by the network that is a part of mirflow.
 
 The programs in training/ made its weights (embedded.npz); training/README.md says from what.
 """
@@ -17,7 +17,8 @@ from mirflow.transcribe.activations import DRUMS
 
 VERSION = 1  # of the activations; raise it when their values change
 # Of the peaks of the activations, above their local mean; chosen on the set for early stopping (training/README.md)
-THRESHOLDS = {"kick": 0.25, "snare": 0.25, "tom": 0.25, "hihat": 0.25, "cymbal": 0.25}
+THRESHOLDS = {"kick": 0.45, "snare": 0.45, "tom": 0.35, "hihat": 0.42, "cymbal": 0.45}
+WITH_MIX = True
 
 RATE = 44100  # Hz
 FRAME = 2048  # samples
@@ -71,8 +72,8 @@ def load(files: Sequence[str | PathLike] = (), device: str = "cpu") -> dict[str,
     return layers.load(Path(__file__).with_suffix(".npz"))
 
 
-def hits(drums: Audio, network: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Estimate how likely each drum is hit in each frame, and how hard.
+def hits(drums: Audio, network: dict[str, np.ndarray]) -> np.ndarray:
+    """Estimate how likely each drum is hit in each frame.
 
     Parameters
     ----------
@@ -81,12 +82,12 @@ def hits(drums: Audio, network: dict[str, np.ndarray]) -> tuple[np.ndarray, np.n
 
     Returns
     -------
-    hits, velocities : float32 [frame, drum] in [0, 1], 100 frames/s
+    float32 [frame, drum] in [0, 1], 100 frames/s
     """
     return run(spectrogram(audio.resample(drums.mono(), drums.rate, RATE)), network)
 
 
-def run(levels: np.ndarray, weights: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def run(levels: np.ndarray, weights: dict[str, np.ndarray]) -> np.ndarray:
     """Evaluate the network.
 
     Two convolutions over time and frequency read groups of frames, so all that follows has half of the frame rate.
@@ -99,9 +100,8 @@ def run(levels: np.ndarray, weights: dict[str, np.ndarray]) -> tuple[np.ndarray,
 
     Returns
     -------
-    hits, velocities : float32 [frame, drum] in [0, 1]
+    float32 [frame, drum] in [0, 1]
     """
     x = layers.residual(layers.front(layers.groups(levels, GROUP), weights), weights)
-    odds = layers.outputs(x, weights).reshape(-1, 2, len(DRUMS))[: len(levels)]
-    hits, velocities = (1 / (1 + np.exp(-odds))).transpose(1, 0, 2)
-    return hits, velocities
+    odds = layers.outputs(x, weights).reshape(-1, len(DRUMS))[: len(levels)]
+    return 1 / (1 + np.exp(-odds))
