@@ -201,10 +201,14 @@ def main() -> None:
     out = Path(sys.argv[1])
     for index, (split, fonts) in enumerate(SOUNDFONTS.items()):
         (out / split).mkdir(parents=True, exist_ok=True)
-        made = {f"{font}_{program}": soundfont_hits(font, program) for font, ps in fonts.items() for program in ps or [None]}
+        made = {
+            f"{font}_{program}": soundfont_hits(font, program) for font, ps in fonts.items() for program in ps or [None]
+        }
         if split == "train":
             made |= {f"single_{k:03d}": single_hits(np.random.default_rng([9, k])) for k in range(30)}
-        made |= {f"formula_{k:03d}": formula_hits(np.random.default_rng([index, k])) for k in range(FORMULA_KITS[split])}
+        made |= {
+            f"formula_{k:03d}": formula_hits(np.random.default_rng([index, k])) for k in range(FORMULA_KITS[split])
+        }
         for name, hits in made.items():
             if not (path := out / split / f"{name}.npz").exists():
                 write(path, hits)

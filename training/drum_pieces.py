@@ -19,7 +19,7 @@ from mirflow.core.audio import Audio
 from mirflow.stems import dsp
 from mirflow.transcribe import hearing
 from mirflow.transcribe.embedded import BANDS, spectrogram
-from training import beat_pieces, compose, drum_kits, render, sources
+from training import beat_pieces, drum_kits, render, sources
 from training.drum_kits import LEAD, RATE, Kit
 from training.score import DRUMS as DRUM_PART
 from training.score import SPLITS, Performance
@@ -149,7 +149,9 @@ def percussion(random: np.random.Generator) -> np.ndarray:
     return np.array(rows)
 
 
-def performed(kind: str, random: np.random.Generator, folder: Path, split: str) -> tuple[np.ndarray, Performance | None]:
+def performed(
+    kind: str, random: np.random.Generator, folder: Path, split: str
+) -> tuple[np.ndarray, Performance | None]:
     """Return the drum notes of a piece (time in s, note, velocity), and what else is played, if anything."""
     if kind in ("drummer", "fast", "free"):
         return {"drummer": drummer, "fast": fast, "free": free}[kind](random, folder, split), None
@@ -223,7 +225,9 @@ def play(notes: np.ndarray, split: str, kits: Path, random: np.random.Generator)
     total = round(SECONDS * RATE)
     buses = np.zeros((6, total + 4 * RATE), np.float32)
     notes = notes[np.argsort(notes[:, 0])]
-    notes = notes[(notes[:, 0] >= 0) & (notes[:, 0] < SECONDS - 0.02) & (notes[:, 2] >= SOFTEST) & (notes[:, 1] != CLAP)]
+    notes = notes[
+        (notes[:, 0] >= 0) & (notes[:, 0] < SECONDS - 0.02) & (notes[:, 2] >= SOFTEST) & (notes[:, 1] != CLAP)
+    ]
     hats = notes[np.isin(notes[:, 1], HATS), 0]
     found = []
     for time, note, velocity in notes:
@@ -375,7 +379,6 @@ def make(split: str, index: int, folder: Path, kits: Path) -> tuple[str, np.ndar
 
 def main() -> None:
     """Make pieces FIRST to FIRST + COUNT - 1 of a set; those that exist are kept."""
-    import soundfile
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="the source material")

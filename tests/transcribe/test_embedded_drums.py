@@ -85,7 +85,9 @@ def test_held_chords_have_no_notes(attack):
     time = np.arange(round(SECONDS * RATE)) / RATE
     within = time % 2.0
     envelope = np.minimum(within / attack, 1) * np.minimum((2.0 - within) / 0.2, 1)
-    chord = sum(np.sin(2 * np.pi * 110 * 2 ** (step / 12) * h * time) / h for step in (0, 7, 12, 16) for h in range(1, 6))
+    chord = sum(
+        np.sin(2 * np.pi * 110 * 2 ** (step / 12) * h * time) / h for step in (0, 7, 12, 16) for h in range(1, 6)
+    )
     assert len(notes_of(Audio((0.05 * chord * envelope)[None].astype(np.float32), RATE)).times) <= 2 * SECONDS / 60
 
 
