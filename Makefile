@@ -15,6 +15,7 @@
 # make eval-beats DIR=...                            score beats and downbeats against annotations, with other trackers;
 #                                                    DIR holds pieces, or sets of pieces
 # make train-beats TRAIN=... WORK=...                make training pieces and train the beat network (training/README.md)
+# make train-drums TRAIN=... WORK=...               the same for the drum network
 # make eval-stems DIR=...                            score stems against true ones, with a simple separation; a trained
 #                                                    separator: ARGS="--backend demucs --entry htdemucs_ft"
 # make eval-drums DIR=...                            score drum notes against annotations, with each backend that is there
@@ -59,7 +60,7 @@ HIP  := $(shell ls /dev/kfd >/dev/null 2>&1 && command -v hipcc)
 GGML := $(if $(CUDA),-DGGML_CUDA=ON,$(if $(HIP),-DGGML_HIP=ON))
 
 .PHONY: run export tables report test test-exports versions features bench scale eval-beats eval-stems eval-drums \
-        train-beats chaos test-slurm fuzz lint clean eval-sources
+        train-beats chaos test-slurm fuzz lint clean eval-sources train-drums
 
 MIRFLOW_RUN = $(BIN)/python -m mirflow run --library "$$LIBRARY" --results "$$RESULTS" --jobs "$$JOBS" $(if $(ONLY),--only "$$ONLY")
 SETTINGS    = $(if $(PRESET_FILE)$(CONFIG),--configfile $(PRESET_FILE) $${CONFIG:+"$$CONFIG"})
@@ -124,6 +125,18 @@ train-beats: $(VENV)/dev.done
 	$(BIN)/python -m training.beat_net "$$WORK/pieces" "$$WORK" $(ARGS) && \
 	$(BIN)/python -m training.export_beats "$$WORK/best.pt" scripts/mirflow/dsp/beats/network.npz && \
 	$(BIN)/python -m benchmarks.eval_beats "$$WORK/pieces/test"
+
+train-drums: $(VENV)/dev.done
+	@$(PIP) -r training/requirements.txt
+	@export PYTHONPATH=scripts:.; \
+	$(BIN)/python -m training.drum_kits "$$WORK/kits" && \
+	for set in "valid 0 110" "test 0 80" "train 0 $(PIECES)"; do \
+	    $(BIN)/python -m training.drum_pieces "$$TRAIN" "$$WORK/kits" "$$WORK/pieces" $$set || exit 1; \
+	done && \
+	$(BIN)/python -m training.drum_net "$$WORK/pieces" "$$WORK" $(ARGS) && \
+	$(BIN)/python -m training.export_drums "$$WORK/best.pt" scripts/mirflow/transcribe/embedded.npz && \
+	$(BIN)/python -m training.drum_constants "$$WORK/pieces/valid" scripts/mirflow/transcribe/embedded.npz && \
+	$(BIN)/python -m benchmarks.eval_drums "$$WORK/pieces/test"
 
 chaos: $(VENV)/dev.done
 	@cd tests && ../$(BIN)/python chaos.py $(ROUNDS)

@@ -4,7 +4,7 @@
 #                      → stems                                       → feature_* →
 #                      → onsets                                      →
 #                      → beat_activations → beats_grid, downbeats    →
-#   on request:        → drum_activations → drum_notes → drums_mid, feature_drums
+#                      → drum_activations → drum_notes → drums_mid, feature_drums →
 #                      → embedding_* → feature_* (heads), feature_audiobox        →
 #                      → describe → condense → texts                              →
 #                      → crops → crop_features → crop_info

@@ -274,6 +274,16 @@ def _drum_activations() -> dict[str, Any]:
     return {"mean": found.hits.mean(axis=0), "highest": found.hits.max(axis=0), "frames": len(found.hits), **shapes}
 
 
+def _drums_embedded() -> dict[str, Any]:
+    from mirflow.transcribe import embedded, hearing
+
+    network = embedded.load()
+    found = hearing.activations(
+        Audio(_parts()["drums"], RATE), _music(), lambda drums: embedded.hits(drums, network), with_mix=True
+    )
+    return {"mean": found.hits.mean(axis=0), "highest": found.hits.max(axis=0), "frames": len(found.hits)}
+
+
 def _drum_notes() -> Any:
     from mirflow.transcribe.notes import DrumNotes
 
@@ -738,6 +748,7 @@ COMPUTE: dict[str, Callable[[], Any]] = {
     "full_mix_instrumental": _full_mix_instrumental,
     "beats_wav": _beats_wav,
     "beats_png": _beats_png,
+    "drum_activations_embedded": _drums_embedded,
     "drum_activations_adtof": _drum_activations,
     "drum_notes": _read_drum_notes,
     "bass_notes": _bass_notes,

@@ -165,6 +165,9 @@ def downstream(*files: str) -> set[str]:
         "beats_grid": ([track.beat_activations], [track.grid("beats")]),
         "downbeats": ([track.beat_activations], [track.grid("downbeats")]),
         "onsets": ([track.full_mix], [track.grid("onsets")]),
+        "drum_activations": ([track.stem("drums"), track.full_mix], [track.drum_activations]),
+        "drum_notes": ([track.drum_activations, track.stem("drums")], [track.drum_notes]),
+        "drums_mid": ([track.drum_notes, track.grid("beats"), track.grid("downbeats")], [track.drums_midi]),
         **{f"feature_{n}": ([track.input(i) for i in f.inputs], [track.fragment(n)]) for n, f in FEATURES.items()},
     }
     stale, found = set(files), {"info"}
@@ -185,6 +188,7 @@ EDITS = {
     "dsp/separation/channels.py": {"stems"} | downstream(*TRACK.stems.values()),
     "rhythm/embedded.py": {"beat_activations"} | downstream(TRACK.beat_activations),
     "dsp/beats/viterbi.py": {"beats_grid", "downbeats"} | downstream(TRACK.grid("beats"), TRACK.grid("downbeats")),
+    "transcribe/embedded.py": {"drum_activations"} | downstream(TRACK.drum_activations),
     "rhythm/decoders.py": {"beats_grid", "downbeats"} | downstream(TRACK.grid("beats"), TRACK.grid("downbeats")),
     "dsp/onsets.py": {"onsets", "feature_onsets", "feature_per_stem_rhythm"} | downstream(TRACK.grid("onsets")),
     "dsp/timbral/kernels.py": {"feature_timbral"},
@@ -262,7 +266,9 @@ def _hashes(package: Path) -> set[str]:
         ({"warm": "false"}, None),
         ({"skip": "[chroma]"}, set()),
         ({"beats": "{device: cpu}"}, None),
-        ({"transcribe": "{device: cpu, thresholds: {snare: 0.5}, quantise: 4}"}, None),  # without drums
+        ({"transcribe": "{device: cpu}"}, None),
+        ({"transcribe": "{thresholds: {snare: 0.5}}"}, {"drum_notes"} | downstream(TRACK.drum_notes)),
+        ({"transcribe": "{drums: none, thresholds: {snare: 0.5}, quantise: 4}"}, set()),  # without drums
         (
             {"transcribe": "{drums: adtof, quantise: 4, bass: pyin}"},
             {

@@ -11,19 +11,16 @@ import torch
 from training.beat_net import BeatNet
 
 
-def arrays(network: BeatNet) -> dict[str, np.ndarray]:
-    """Return the weights as `mirflow.dsp.beats.network` reads them: normalisations as scale and shift, kernels with the
-    outputs last.
-    """
-    out: dict[str, np.ndarray] = {}
+def normalisation(name: str, layer) -> dict[str, torch.Tensor]:
+    """Return a normalisation as scale and shift."""
+    scale = layer.weight / torch.sqrt(layer.running_var + layer.eps)
+    return {f"{name}.scale": scale, f"{name}.shift": layer.bias - layer.running_mean * scale}
 
-    def norm(name, layer):
-        scale = layer.weight / torch.sqrt(layer.running_var + layer.eps)
-        out[f"{name}.scale"], out[f"{name}.shift"] = scale, layer.bias - layer.running_mean * scale
 
+def layers(network) -> dict[str, torch.Tensor]:
+    """Return the weights as `mirflow.dsp.layers` reads them, kernels with the outputs last."""
     front = network.front
-    norm("front0", front[0])
-    norm("front1", front[3])
+    out = normalisation("front0", front[0]) | normalisation("front1", front[3])
     for name, layer in (("front0", front[1]), ("front1", front[4])):
         out[f"{name}.weight"] = layer.weight.permute(2, 3, 1, 0).reshape(-1, layer.out_channels)
         out[f"{name}.bias"] = layer.bias
@@ -33,16 +30,26 @@ def arrays(network: BeatNet) -> dict[str, np.ndarray]:
     out["flatten.weight"] = flat.permute(2, 1, 0).reshape(-1, network.flatten.out_channels)
     out["flatten.bias"] = network.flatten.bias
     for index, block in enumerate(network.blocks):
-        norm(f"block{index}", block.norm)
+        out |= normalisation(f"block{index}", block.norm)
         out[f"block{index}.wide"] = block.wide.weight.permute(2, 1, 0)
         out[f"block{index}.wide_bias"] = block.wide.bias
         out[f"block{index}.point"] = block.point.weight[:, :, 0].T
         out[f"block{index}.point_bias"] = block.point.bias
-    norm("out", network.out[0])
+    out |= normalisation("out", network.out[0])
     out["out.weight"], out["out.bias"] = network.out[2].weight.permute(2, 1, 0), network.out[2].bias
-    norm("tempo", network.tempo[0])
+    return out
+
+
+def arrays(network: BeatNet) -> dict[str, np.ndarray]:
+    """Return the weights as `mirflow.dsp.beats.network` reads them."""
+    out = layers(network) | normalisation("tempo", network.tempo[0])
     out["tempo.weight"], out["tempo.bias"] = network.tempo[2].weight[:, :, 0].T, network.tempo[2].bias
-    return {name: tensor.detach().numpy().astype(np.float16) for name, tensor in out.items()}
+    return halved(out)
+
+
+def halved(tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """Return tensors as 16 bit floats."""
+    return {name: tensor.detach().numpy().astype(np.float16) for name, tensor in tensors.items()}
 
 
 def write(path: Path, stored: dict[str, np.ndarray]) -> None:

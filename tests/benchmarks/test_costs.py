@@ -15,9 +15,9 @@ from mirflow import features
 from mirflow.core.errors import MirflowError
 from mirflow.warm import preload
 
-# Jobs of a track beside its features: full_mix, stems, beat_activations, beats_grid, downbeats, onsets, tags,
-# fingerprint, info.
-STEPS = 9
+# Jobs of a track beside its features: full_mix, stems, beat_activations, beats_grid, downbeats, onsets,
+# drum_activations, drum_notes, drums_mid, tags, fingerprint, info.
+STEPS = 12
 
 
 @pytest.fixture(scope="module")

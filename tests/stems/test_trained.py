@@ -491,6 +491,7 @@ def test_the_workflow_with_each_of_them(folder, tmp_path):
         "results": str(tmp_path / "out"),
         "models": str(folder),
         "skip": [f.name for f in features.of_modules() if f.name not in ("stem_quality", "spectral")],
+        "transcribe": {"drums": "none"},
     }
     mine = tmp_path / "mine.yaml"
 

@@ -47,6 +47,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "onsets": ("dsp.onsets",),
     "beats_wav": ("rhythm.clicks",),
     "beats_png": ("rhythm.plot",),
+    "drum_activations_embedded": ("transcribe.embedded", "transcribe.hearing"),
     "drum_activations_adtof": ("transcribe.adtof", "transcribe.hearing"),
     "drum_notes": ("transcribe.notes",),
     "bass_notes": ("transcribe.bass",),

@@ -57,7 +57,7 @@ def declared(name: str) -> Feature:
 
 def built_in() -> tuple[Feature, ...]:
     """Return the declarations of the modules that are made with the default settings, without a trained model."""
-    return tuple(feature for feature in of_modules() if not feature.models and not feature.on_request)
+    return tuple(feature for feature in of_modules() if not feature.models and not feature.switches)
 
 
 @cache

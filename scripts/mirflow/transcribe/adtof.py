@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 VERSION = 1  # of the activations; raise it when their values change
 # Of the peaks of the activations, above their local mean; as published
 THRESHOLDS = {"kick": 0.22, "snare": 0.24, "tom": 0.32, "hihat": 0.22, "cymbal": 0.30}
+WITH_MIX = False
 
 RATE = 44100  # Hz
 FRAME = 2048  # samples

@@ -1,7 +1,8 @@
 """The choice of what hears drums (setting ``transcribe.drums``), and loading of its network.
 
-A backend is a module of this package with ``VERSION``, ``THRESHOLDS``, ``load(files, device)``, and ``hits(drums,
-network)``, which returns activations [frame, drum], or a pair of these and of velocities (`DrumActivations`).
+A backend is a module of this package with ``VERSION``, ``THRESHOLDS``, ``WITH_MIX`` (whether it hears the mix beside
+the stem), ``load(files, device)``, and ``hits(drums, network)``, which returns activations [frame, drum], or a pair of
+these and of velocities (`DrumActivations`).
 """
 
 import importlib
@@ -17,7 +18,8 @@ from mirflow.models import catalogue, loading
 from mirflow.transcribe import hearing
 from mirflow.transcribe.activations import DRUMS, DrumActivations
 
-MODELS = {"adtof": "adtof_frame_rnn"}  # backend → its model in config/models.yaml; "" for one that needs no file
+# Backend → its model in config/models.yaml; "" for one that needs no file
+MODELS = {"embedded": "", "adtof": "adtof_frame_rnn"}
 NAMES = tuple(MODELS)
 
 
@@ -55,6 +57,8 @@ def choose(
         record["model"] = {"name": entry or Path(files[0]).name, "sha256": ", ".join(loaded.files.values())}
 
     def heard(drums: Audio, full_mix: Audio, own: Sequence[Audio] = ()) -> DrumActivations:
-        return hearing.activations(drums, full_mix, lambda sound: made.hits(sound, loaded.value), own)
+        return hearing.activations(
+            drums, full_mix, lambda sound: made.hits(sound, loaded.value), own, with_mix=made.WITH_MIX
+        )
 
     return heard, record

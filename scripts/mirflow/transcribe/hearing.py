@@ -20,6 +20,8 @@ def activations(
     full_mix: Audio,
     hits: Callable[[Audio], np.ndarray | tuple[np.ndarray, np.ndarray]],
     own: Sequence[Audio] = (),
+    *,
+    with_mix: bool = False,
 ) -> DrumActivations:
     """Estimate drum activations of a stem, at the level `TARGET`.
 
@@ -29,21 +31,37 @@ def activations(
     full_mix : the track, in whose comparison a stem without drums is quiet
     hits : of a backend
     own : the drums of the stem, separated, in the order of `DRUMS`: each is then heard alone, with the gain of the stem
+    with_mix : hear the mix too, and take the mean of the log odds: what leaked into a stem looks like drums there more
+        often than in the mix, and the errors of a separation are not those of a mix
 
     Returns
     -------
     activations; all zero where the stem is silent (nothing above -70 LUFS), without asking the backend
     """
-    level = heard_level(drums, full_mix)
+    of_stem, of_mix = (integrated_loudness(sound) for sound in (drums, full_mix))
+    level = heard_level(of_stem, of_mix)
     if level is None:
         return DrumActivations(np.zeros((int(drums.duration * FRAME_RATE) + 1, len(DRUMS)), np.float32), drums.duration)
-    gain = np.float32(10 ** ((TARGET - level) / 20))
+    gain = _gain(level)
     if own:
         alone = [_pair(hits(replace(sound, samples=sound.samples * gain))) for sound in own]
         found = [np.stack([pair[kind][:, drum] for drum, pair in enumerate(alone)], axis=1) for kind in (0, 1)]
     else:
         found = _pair(hits(replace(drums, samples=drums.samples * gain)))
+    if with_mix and of_mix is not None:
+        in_mix, _ = _pair(hits(replace(full_mix, samples=full_mix.samples * _gain(of_mix))))
+        found = _mean_odds(found[0], in_mix), found[1]
     return DrumActivations(found[0], drums.duration, found[1])
+
+
+def _mean_odds(stem: np.ndarray, mix: np.ndarray) -> np.ndarray:
+    """Return the activations whose log odds are the mean of two; those of the stem where the mix has ended."""
+    least = np.float32(1e-6)
+    out, count = stem.copy(), min(len(stem), len(mix))
+    one, other = (np.clip(hits[:count], least, 1 - least) for hits in (stem, mix))
+    ratio = np.sqrt((one / (1 - one)) * (other / (1 - other)))
+    out[:count] = ratio / (1 + ratio)
+    return out
 
 
 def _pair(found: np.ndarray | tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -51,12 +69,17 @@ def _pair(found: np.ndarray | tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray
     return (found, np.zeros((0, len(DRUMS)), np.float32)) if isinstance(found, np.ndarray) else found
 
 
-def heard_level(drums: Audio, full_mix: Audio) -> float | None:
-    """Return the loudness in LUFS that is brought to `TARGET`; None for a silent stem."""
-    stem, mix = (
-        loudness.integrated_loudness(loudness.step_powers(sound.samples, sound.rate, sound.layout))
-        for sound in (drums, full_mix)
-    )
-    if stem is None:
-        return None
-    return stem if mix is None else max(stem, mix - LARGEST_DISTANCE)
+def integrated_loudness(sound: Audio) -> float | None:
+    """Return the loudness of a sound in LUFS; None for silence."""
+    return loudness.integrated_loudness(loudness.step_powers(sound.samples, sound.rate, sound.layout))
+
+
+def heard_level(stem: float | None, mix: float | None) -> float | None:
+    """Return the loudness of a stem that is brought to `TARGET`, all in LUFS, None for silence."""
+    if stem is None or mix is None:
+        return stem
+    return max(stem, mix - LARGEST_DISTANCE)
+
+
+def _gain(level: float) -> np.float32:
+    return np.float32(10 ** ((TARGET - level) / 20))

@@ -51,6 +51,13 @@ def pipeline(source: Path, track: layout.TrackFiles) -> Iterator[list[str]]:
     yield ["beats_grid", track.beat_activations, "-o", track.grid("beats"), "--record", record, track.beats_record]
     yield ["downbeats", track.beat_activations, "-o", track.grid("downbeats")]
     yield ["onsets", track.full_mix, "-o", track.grid("onsets")]
+    record, full_mix = track.drum_activations_record, ["--full-mix", track.full_mix]
+    drums = [track.stem("drums"), *full_mix, "--backend", "embedded"]
+    yield ["drum_activations", *drums, "-o", track.drum_activations, "--record", record]
+    heard = ["--drums", track.stem("drums"), "--thresholds", *["0.4"] * len(layout.DRUM_STEMS)]
+    yield ["drum_notes", track.drum_activations, *heard, "-o", track.drum_notes, "--record", record, track.drums_record]
+    grids = ["--beats", track.grid("beats"), "--downbeats", track.grid("downbeats")]
+    yield ["drums_mid", track.drum_notes, *grids, "-o", track.drums_midi]
     for feature in features.built_in():
         inputs = [track.input(name) for name in feature.inputs]
         yield [f"{commands.PREFIX}{feature.name}", *inputs, "-o", track.fragment(feature.name)]
