@@ -16,6 +16,10 @@ from mirflow.dsp.separation.channels import fold_down, pairs
 FRAME_SECONDS = 4096 / 44100  # resolves the partials of a bass above about 40 Hz, and the hits of drums
 CHUNK_SECONDS = 40.0
 FADE_SECONDS = 1.0
+# Vocals that are softer than this against the mix, over `VOICE_SECONDS`, are traces of other sounds: they fade out
+# between the two levels, so that music without vocals has none.
+VOICE_AGAINST_MIX = (-23.0, -18.0)  # dB
+VOICE_SECONDS = 4.0
 
 Gains = dict[str, tuple[np.ndarray, np.ndarray]]  # of drums, bass and vocals, in mid and side: float32 [frame, bin]
 
@@ -27,19 +31,44 @@ def network_gains(mid_side: np.ndarray, spectra: Sequence[np.ndarray], rate: int
     ----------
     mid_side : float32 [2, n], not silent; the side of a mono signal is zero
     spectra : short-time spectra of mid and side, complex64 [frame, bin]
-    rate : Hz; not needed here, since bins are equally wide at all rates
+    rate : Hz
     hop : samples; frames have four hops
     """
     mid, side = spectra
     power = float(np.mean(np.square(mid_side), dtype=np.float64)) * 2
     noise_power = power * float(np.square(_hann(4 * hop)).sum())
     shares = network.run(network.features(mid, side, noise_power), network.weights())
-    bins = mid.shape[1]
-    return {
-        name: tuple(network.spread(shares[signal, k], bins) for signal in (0, 1))
+    gains = {
+        name: tuple(network.spread(shares[signal, k], mid.shape[1]) for signal in (0, 1))
         for k, name in enumerate(STEMS)
         if name != "other"
     }
+    presence = voice_presence(spectra, gains["vocals"], hop / rate)[:, None]
+    return gains | {"vocals": tuple(gain * presence for gain in gains["vocals"])}
+
+
+def voice_presence(spectra: Sequence[np.ndarray], gains: Sequence[np.ndarray], hop_seconds: float) -> np.ndarray:
+    """Return 1 where vocals are loud enough to be any, 0 where they are traces of other sounds, float32 [frame].
+
+    Parameters
+    ----------
+    spectra : of mid and side, complex64 [frame, bin]
+    gains : of the vocals in mid and side, float32 [frame, bin]
+    hop_seconds : from frame to frame
+    """
+    from scipy.ndimage import uniform_filter1d
+
+    voice, mix = np.zeros((2, len(spectra[0])))
+    for spectrum, gain in zip(spectra, gains, strict=True):
+        magnitude = np.abs(spectrum)
+        mix += np.square(magnitude).sum(axis=1)
+        magnitude *= gain
+        voice += np.square(magnitude).sum(axis=1)
+    width = round(VOICE_SECONDS / hop_seconds)
+    voice, mix = (uniform_filter1d(power, width, mode="nearest") for power in (voice, mix))
+    level = 10 * np.log10(np.maximum(voice, 1e-20) / np.maximum(mix, 1e-10))
+    least, most = VOICE_AGAINST_MIX
+    return np.clip((level - least) / (most - least), 0, 1).astype(np.float32)
 
 
 def separate(
