@@ -15,9 +15,11 @@
 # make eval-beats DIR=...                            score beats and downbeats against annotations, with other trackers;
 #                                                    DIR holds pieces, or sets of pieces
 # make train-beats TRAIN=... WORK=...                make training pieces and train the beat network (training/README.md)
-# make train-drums TRAIN=... WORK=...               the same for the drum network
-# make eval-stems DIR=...                            score stems against true ones, with a simple separation; a trained
-#                                                    separator: ARGS="--backend demucs --entry htdemucs_ft"
+# make train-drums TRAIN=... WORK=...                the same for the drum network
+# make train-stems TRAIN=... WORK=...                the same for the stems network
+# make eval-stems DIR=...                            score stems against true ones, with two simple separations; DIR holds
+#                                                    pieces, or sets of pieces; another separator:
+#                                                    ARGS="--backend demucs --entry htdemucs_ft"
 # make eval-drums DIR=...                            score drum notes against annotations, with each backend that is there
 # make eval-sources FILES="a.flac b.flac"             compare the values of copies of recordings: codecs, rates, gain ...
 # make chaos ROUNDS=50                               disturb runs at random moments, and check that nothing is lost
@@ -34,6 +36,7 @@ ROUNDS  ?= 50
 CASES   ?= 500
 SHARE   ?= 1/1
 PIECES  ?= 3000
+STEM_PIECES ?= 160
 export LIBRARY RESULTS JOBS CONFIG DIR SHARE TARGET OUT TRAIN WORK ONLY
 
 VENV := .venv
@@ -60,7 +63,7 @@ HIP  := $(shell ls /dev/kfd >/dev/null 2>&1 && command -v hipcc)
 GGML := $(if $(CUDA),-DGGML_CUDA=ON,$(if $(HIP),-DGGML_HIP=ON))
 
 .PHONY: run export tables report test test-exports versions features bench scale eval-beats eval-stems eval-drums \
-        train-beats chaos test-slurm fuzz lint clean eval-sources train-drums
+        eval-sources train-beats train-drums train-stems chaos test-slurm fuzz lint clean
 
 MIRFLOW_RUN = $(BIN)/python -m mirflow run --library "$$LIBRARY" --results "$$RESULTS" --jobs "$$JOBS" $(if $(ONLY),--only "$$ONLY")
 SETTINGS    = $(if $(PRESET_FILE)$(CONFIG),--configfile $(PRESET_FILE) $${CONFIG:+"$$CONFIG"})
@@ -137,6 +140,16 @@ train-drums: $(VENV)/dev.done
 	$(BIN)/python -m training.export_drums "$$WORK/best.pt" scripts/mirflow/transcribe/embedded.npz && \
 	$(BIN)/python -m training.drum_constants "$$WORK/pieces/valid" scripts/mirflow/transcribe/embedded.npz && \
 	$(BIN)/python -m benchmarks.eval_drums "$$WORK/pieces/test"
+
+train-stems: $(VENV)/dev.done
+	@$(PIP) -r training/requirements.txt
+	@export PYTHONPATH=scripts:.; \
+	$(BIN)/python -m training.stem_pieces "$$TRAIN" "$$WORK/pieces" valid 0 14 && \
+	$(BIN)/python -m training.stem_pieces "$$TRAIN" "$$WORK/pieces" test 0 20 && \
+	$(BIN)/python -m training.stem_pieces "$$TRAIN" "$$WORK/pieces" train 0 $(STEM_PIECES) && \
+	$(BIN)/python -m training.stem_net "$$WORK/pieces" "$$WORK" $(ARGS) && \
+	$(BIN)/python -m training.export_stems "$$WORK/best.pt" scripts/mirflow/dsp/separation/network.npz && \
+	$(BIN)/python -m benchmarks.eval_stems "$$WORK/pieces/test-pieces"
 
 chaos: $(VENV)/dev.done
 	@cd tests && ../$(BIN)/python chaos.py $(ROUNDS)

@@ -8,7 +8,7 @@ from mirflow.stems import trained
 STEMS = config["stems"]
 SEPARATOR = ""  # name of the trained model in config/models.yaml
 EXTRA = []  # further stems
-if STEMS["backend"] != "dsp":
+if STEMS["backend"] != "embedded":
     try:
         SEPARATOR = trained.entry(STEMS["backend"], STEMS["model"])
         EXTRA = trained.extra_stems(SEPARATOR) if STEMS["extra"] == "keep" else []

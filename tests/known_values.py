@@ -125,10 +125,10 @@ def _full_mix() -> dict[str, Any]:
     return found
 
 
-def _stems_dsp() -> dict[str, Any]:
-    from mirflow.stems import dsp
+def _stems_embedded() -> dict[str, Any]:
+    from mirflow.stems import embedded
 
-    return {name: _levels(stem) for name, stem in dsp.separate(_music()).items()}
+    return {name: _levels(stem) for name, stem in embedded.separate(_music()).items()}
 
 
 def _stem_files() -> dict[str, Any]:
@@ -735,7 +735,7 @@ def _report() -> dict[str, Any]:
 
 COMPUTE: dict[str, Callable[[], Any]] = {
     "full_mix": _full_mix,
-    "stems_dsp": _stems_dsp,
+    "stems_embedded": _stems_embedded,
     "stems_demucs": _trained(("drums", "bass", "other", "vocals")),
     "stems_roformer": _trained(("bass", "drums", "other", "vocals", "guitar", "piano")),
     "drum_stems": _drum_stems,

@@ -183,7 +183,7 @@ TRACK = track_files("r", "T")
 # What is changed in which module → what is out of date with it, beside `info`.
 EDITS = {
     "library/full_mix.py": {"full_mix", "tags"} | downstream(TRACK.full_mix),
-    "stems/dsp.py": {"stems"} | downstream(*TRACK.stems.values()),
+    "stems/embedded.py": {"stems"} | downstream(*TRACK.stems.values()),
     "stems/mp3.py": {"stems"} | downstream(*TRACK.stems.values()),
     "dsp/separation/channels.py": {"stems"} | downstream(*TRACK.stems.values()),
     "rhythm/embedded.py": {"beat_activations"} | downstream(TRACK.beat_activations),

@@ -115,7 +115,7 @@ def test_every_info_is_strict_and_has_every_key(first, results):
         info = json.loads(path.read_bytes(), parse_constant=refuse)
         assert keys | {"duplicate_group", "split", "_provenance"} == set(info), path
         assert len(info["_provenance"]["source"]["sha256"]) == 64
-        assert info["_provenance"]["stems"]["backend"] == "dsp"
+        assert info["_provenance"]["stems"]["backend"] == "embedded"
         assert info["_provenance"]["beats"]["backend"] == "embedded"
         assert info["_provenance"]["beats"]["decoder"] == "hmm"
         for feature in features.built_in():
@@ -280,7 +280,7 @@ def test_settings_reach_the_rules(project, library, tmp_path):
         cwd=project,
         library=song,
         results=tmp_path / "r",
-        stems="{format: flac, bitrate: 128, backend: dsp}",
+        stems="{format: flac, bitrate: 128, backend: embedded}",
         beats="{decoder: peaks, backend: embedded}",
         skip="[chroma]",
     )

@@ -21,7 +21,7 @@ from mirflow.core import audio
 from mirflow.core.audio import Audio
 from mirflow.core.errors import MirflowError
 from mirflow.models import catalogue
-from mirflow.stems import dsp
+from mirflow.stems import embedded
 from mirflow.transcribe import backends
 from mirflow.transcribe.activations import DRUMS, DrumActivations
 from mirflow.transcribe.midi import DRUM_CHANNEL
@@ -271,7 +271,7 @@ def _sounds(recording: Recording, heard: str) -> tuple[Audio, Audio]:
         return drums, drums
     mix = audio.read(recording.mix)
     if heard == "separated":
-        drums = Audio(dsp.separate(mix)["drums"], mix.rate)
+        drums = Audio(embedded.separate(mix)["drums"], mix.rate)
     return (mix if heard == "mix" else drums), mix
 
 

@@ -1,4 +1,4 @@
-"""Measure a separator on mixes with known stems, beside a simple split."""
+"""Measure a separator on sets of mixes with known stems, beside a simple split and masks made by hand."""
 
 import argparse
 import resource
@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import measure, program
+from benchmarks import hand_made_masks, measure, program
 from benchmarks.separation_scores import level_against, sdr, si_sdr, simple_split
 from mirflow.commands import stems
 from mirflow.core import audio
@@ -21,15 +21,19 @@ def main(argv: list[str] | None = None) -> None:
     """Print the table line by line."""
     parser = argparse.ArgumentParser(prog="benchmarks.eval_stems", description=__doc__)
     parser.add_argument(
-        "directory", type=Path, help="holds <id>/mix.flac beside the true drums, bass, other and vocals.flac"
+        "directory",
+        type=Path,
+        help="holds <id>/mix.flac beside the true drums, bass, other and vocals.flac, or directories (sets) of such",
     )
     stems.configure_backend(parser)
     arguments = parser.parse_args(argv)
-    mixes = sorted(arguments.directory.glob("*/mix.flac"))
+    found = [*arguments.directory.glob("*/mix.flac"), *arguments.directory.glob("*/*/mix.flac")]
+    mixes = sorted(found, key=lambda path: (path.parent.parent, path))
     if not mixes:
-        raise MirflowError(f"{arguments.directory}: there is no <id>/mix.flac in it")
+        raise MirflowError(f"{arguments.directory}: there is no <id>/mix.flac in it, and no <set>/<id>/mix.flac")
     separators = {
         arguments.entry or arguments.backend: stems.choose(arguments)[0],
+        "masks by hand": lambda full_mix: hand_made_masks.separate(full_mix.samples, full_mix.rate),
         "simple split": lambda full_mix: simple_split(full_mix.samples, full_mix.rate),
     }
     for line in report(mixes, separators):
@@ -39,7 +43,10 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def report(mixes: list[Path], separators: dict) -> Iterator[str]:
-    """Separate every mix with every separator (name → function), and give the table line by line."""
+    """Separate every mix with every separator (name → function), and give the table line by line.
+
+    The mixes of a set, those in folders of one directory, stand together, and its mean follows them.
+    """
     scores = {name: {stem: ([], []) for stem in STEMS} for name in separators}
     cpu, wall, minutes = dict.fromkeys(separators, 0.0), dict.fromkeys(separators, 0.0), 0.0
     first = audio.read(mixes[0])
@@ -47,7 +54,7 @@ def report(mixes: list[Path], separators: dict) -> Iterator[str]:
         separate(Audio(first.samples[:, : 2 * first.rate], first.rate))
     width = max(map(len, separators)) + 2
     yield f"{'SDR / SI-SDR in dB':{28 + width}s}" + "".join(f"{stem:>16s}" for stem in STEMS)
-    for path in mixes:
+    for number, path in enumerate(mixes):
         full_mix = audio.read(path)
         truth = {stem: audio.read(path.with_name(f"{stem}.flac")).samples for stem in STEMS}
         minutes += full_mix.duration / 60
@@ -66,9 +73,12 @@ def report(mixes: list[Path], separators: dict) -> Iterator[str]:
                 for values, value in zip(scores[name][stem], pair, strict=True):
                     values += [] if value is None else [value]
             yield f"{path.parent.name[:27]:28s}{name:{width}s}" + "".join(f"{cell:>16s}" for cell in cells)
-    for name, found in scores.items():
-        medians = (" / ".join(_decibel(statistics.median(v) if v else None) for v in found[stem]) for stem in STEMS)
-        yield f"{'MEDIAN':28s}{name:{width}s}" + "".join(f"{cell:>16s}" for cell in medians)
+        if number + 1 == len(mixes) or mixes[number + 1].parent.parent != path.parent.parent:
+            for name, found in scores.items():
+                cells = (" / ".join(_decibel(statistics.mean(v) if v else None) for v in found[stem]) for stem in STEMS)
+                label = f"MEAN of {path.parent.parent.name}"[:27]
+                yield f"{label:28s}{name:{width}s}" + "".join(f"{cell:>16s}" for cell in cells)
+                scores[name] = {stem: ([], []) for stem in STEMS}
     for name in separators:
         yield f"{name}: {cpu[name] / minutes:.2f} CPU s per minute, {60 * minutes / wall[name]:.3g} x realtime"
 

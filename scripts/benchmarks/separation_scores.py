@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from benchmarks.hand_made_masks import HARMONIC_FRAMES, running_median
 from mirflow.core.layout import STEMS
 from mirflow.dsp.separation import split
 
@@ -48,8 +49,8 @@ def simple_split(samples: np.ndarray, rate: int) -> dict[str, np.ndarray]:
     hop = max(round(split.FRAME_SECONDS * rate / 4), 8)
     spectra = [split.stft(signal, 4 * hop, hop) for signal in samples]
     magnitude = np.mean([np.abs(spectrum) for spectrum in spectra], axis=0)
-    tone = np.square(split.running_median(magnitude.T, split.HARMONIC_FRAMES).T)
-    hit = np.square(split.running_median(magnitude, split.HARMONIC_FRAMES))
+    tone = np.square(running_median(magnitude.T, HARMONIC_FRAMES).T)
+    hit = np.square(running_median(magnitude, HARMONIC_FRAMES))
     drums = hit / (hit + tone + np.float32(1e-20))
     bass = (1 - drums) * (np.arange(magnitude.shape[1]) * rate / (4 * hop) < 160)
     n = samples.shape[1]

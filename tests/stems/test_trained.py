@@ -515,7 +515,7 @@ def test_the_workflow_with_each_of_them(folder, tmp_path):
     again = {"stems": 2, "feature_stem_quality": 2, "info": 2}
     assert jobs(snakemake("-n", backend="demucs", model="bag", **same).stdout) == again
     assert jobs(snakemake("-n", backend="demucs", **same | {"shifts": 2}).stdout) == again
-    assert jobs(snakemake("-n", backend="dsp").stdout) == again
+    assert jobs(snakemake("-n", backend="embedded").stdout) == again
     refused = snakemake("-n", backend="roformer", model="bag").stdout
     assert "stems.model: bag is a model of the backend demucs; for roformer there are bs_roformer_4stems" in refused
 

@@ -30,7 +30,7 @@ def test_a_replacement_is_in_place_and_the_original_is_given_back():
 
 # What version 0.1.0 recorded of three artifacts: the values of all parameters, as Python writes them, sorted.
 LOUDNESS = ["''", "'448ff07eb6e2e66e'", "'feature_loudness'", "1"]
-STEMS = ["'deb0c4364ce300ac'", "'dsp'", "'mp3'", "192"]
+STEMS = ["'95c5773f19108376 5b83635bbd012a26 1'", "'mp3'", "192"]
 GRID = ["'457da1d568214275'", "'hmm'"]
 
 
@@ -44,9 +44,9 @@ GRID = ["'457da1d568214275'", "'hmm'"]
             (["feature_loudness"], {"settings": ""}),
             True,
         ),
-        (STEMS, (["stems_dsp", "stem_files"], {"format": "mp3", "bitrate": 192}), False),
-        (STEMS, (["stems_dsp", "stem_files"], {"format": "mp3", "bitrate": 128}), True),
-        (STEMS, (["stems_demucs", "stem_files"], {"format": "mp3", "bitrate": 192}), True),
+        (STEMS, (["stems_demucs", "stem_files"], {"format": "mp3", "bitrate": 192}), False),
+        (STEMS, (["stems_demucs", "stem_files"], {"format": "mp3", "bitrate": 128}), True),
+        (STEMS, (["stems_roformer", "stem_files"], {"format": "mp3", "bitrate": 192}), True),
         (GRID, (["beats_grid"], {"decoder": "hmm"}), False),
         (GRID, (["beats_grid"], {"decoder": "peaks"}), True),
         ([], (["info"], {}), False),

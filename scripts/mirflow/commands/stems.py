@@ -34,7 +34,7 @@ def configure_backend(parser: argparse.ArgumentParser) -> None:
     """Declare what chooses and runs a separator."""
     default = trained.DEFAULTS
     parser.add_argument(
-        "--backend", choices=backends.NAMES, default="dsp", help="what separates (default: %(default)s)"
+        "--backend", choices=backends.NAMES, default="embedded", help="what separates (default: %(default)s)"
     )
     group = parser.add_argument_group("trained separators")
     group.add_argument("--model", nargs="*", type=Path, metavar="FILE", help="files; default: those of the entry")

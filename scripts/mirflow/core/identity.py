@@ -34,7 +34,7 @@ HEX_DIGITS = 12  # of a module's hash
 # `mirflow.export.targets.<target>`.
 KINDS: dict[str, tuple[str, ...]] = {
     "full_mix": ("library.full_mix",),
-    "stems_dsp": ("stems.dsp",),
+    "stems_embedded": ("stems.embedded",),
     "stems_demucs": ("stems.demucs",),
     "stems_roformer": ("stems.roformer",),
     "drum_stems": ("stems.drum_stems", "stems.mdx23c"),

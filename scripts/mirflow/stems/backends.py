@@ -12,9 +12,9 @@ import numpy as np
 from mirflow.core.audio import Audio
 from mirflow.dsp.separation.channels import in_phase
 from mirflow.models import catalogue, loading
-from mirflow.stems import dsp, trained
+from mirflow.stems import embedded, trained
 
-NAMES = ("dsp", *trained.BACKENDS)
+NAMES = ("embedded", *trained.BACKENDS)
 
 
 def choose(
@@ -40,8 +40,8 @@ def choose(
     ------
     MirflowError : the model is missing, or belongs to another backend
     """
-    if backend == "dsp":
-        return partial(in_phase, dsp.separate), {"backend": backend, "version": dsp.VERSION}
+    if backend == "embedded":
+        return partial(in_phase, embedded.separate), {"backend": backend, "version": embedded.VERSION}
     if entry or not files:
         entry = trained.entry(backend, entry)
     paths = files or catalogue.path(entry)

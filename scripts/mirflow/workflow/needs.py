@@ -51,7 +51,7 @@ def needs(config: Mapping[str, Any]) -> list[Need]:
         found[model] = Need(model, known.because, (*known.makes, *(one for one in makes if one not in known.makes)))
 
     stems, beats, describe = config["stems"], config["beats"], config["describe"]
-    if stems["backend"] != "dsp":
+    if stems["backend"] != "embedded":
         add(trained.entry(stems["backend"], stems["model"]), f"stems.backend: {stems['backend']}", "stems")
     if beats["backend"] == "beat_this":
         add(beats["model"], f"beats.backend: {beats['backend']}", "beats")
