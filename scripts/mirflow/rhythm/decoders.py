@@ -66,7 +66,8 @@ def decode(activations: Activations) -> Grid:
         probability = probability / (probability + (1 - probability) * np.float32(np.exp(activations.prior)))
     beat = _log_odds(probability)
     # The log odds that a beat is a downbeat, weighted by the probability that there is a beat. The term log(3) cancels
-    # the prior odds of a downbeat (1 : 3 in bars of four beats), because the metres of the model already contain them.
+    # the prior odds of a downbeat (1 : 3 in bars of four beats), because the metres of the model already contain them;
+    # `_bar_cost` does the rest for shorter bars.
     downbeat = probability * (
         _log_odds(activations.downbeat / np.maximum(activations.beat, FLOOR)) + np.float32(np.log(3))
     )
@@ -79,10 +80,20 @@ def decode(activations: Activations) -> Grid:
         np.full(len(intervals), -np.log(len(intervals)), np.float32),
         np.array(list(METRES)),
         np.log(np.array(list(METRES.values()), np.float32)),
+        np.array([_bar_cost(metre) for metre in METRES], np.float32),
         (TEMPO_CHANGE_COST * np.diff(np.log(intervals))).astype(np.float32),
         np.float32(SEGMENT_COST),
     )
     return Grid(_between_frames(frames, activations.beat) / activations.frame_rate, positions + 1)
+
+
+def _bar_cost(metre: int) -> float:
+    """Return what a bar of so many beats costs, in nats: what log(3) is above the prior odds of its downbeat, 1 : metre - 1.
+
+    Without it, a network that knows that the downbeat is the first or the third beat, but not which, always made bars of
+    two beats. Longer bars get nothing back, because then uncertain downbeats made bars of six or seven.
+    """
+    return max(0.0, float(np.log(3 / (metre - 1))))
 
 
 def _between_frames(frames: np.ndarray, beat: np.ndarray) -> np.ndarray:

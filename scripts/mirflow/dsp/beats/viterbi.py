@@ -7,7 +7,7 @@ SEGMENT_START = 255  # back-pointer of a beat that starts a segment
 
 
 @numba.njit(cache=True)
-def best_path(beat, down, tempo, window, intervals, prior, bars, bar_prior, change_cost, segment_cost):
+def best_path(beat, down, tempo, window, intervals, prior, bars, bar_prior, bar_cost, change_cost, segment_cost):
     """Find the best sequence of beats under the bar-pointer model of Krebs, Böck & Widmer (2015).
 
     In that model the tempo changes only at beats. The search can therefore go from beat to beat instead of from frame
@@ -26,6 +26,7 @@ def best_path(beat, down, tempo, window, intervals, prior, bars, bar_prior, chan
     prior : float32 [interval], log probability of the first interval of a segment
     bars : int64 [metre], beats per bar
     bar_prior : float32 [metre], log probability of each metre
+    bar_cost : float32 [metre], nats for each downbeat in this metre
     change_cost : float32 [interval - 1], nats for a change from each interval to the next one in the list
     segment_cost : nats for the start of a segment
 
@@ -38,10 +39,10 @@ def best_path(beat, down, tempo, window, intervals, prior, bars, bar_prior, chan
     """
     n, width, states = len(beat), len(intervals), bars.sum()
     next_state, is_downbeat = np.empty(states, np.int64), np.zeros(states, np.bool_)
-    start = np.empty(states, np.float32)
+    start, cost = np.empty(states, np.float32), np.zeros(states, np.float32)
     index = 0
     for metre in range(len(bars)):
-        is_downbeat[index] = True
+        is_downbeat[index], cost[index] = True, bar_cost[metre]
         for position in range(bars[metre]):
             next_state[index + position] = index + position + 1
             start[index + position] = bar_prior[metre] - np.log(bars[metre])
@@ -58,7 +59,7 @@ def best_path(beat, down, tempo, window, intervals, prior, bars, bar_prior, chan
         best, best_state, best_interval = np.float32(-np.inf), -1, 0
         row = tempo[min(t // window, len(tempo) - 1)]
         for state in range(states):
-            downbeat_evidence = down[t] if is_downbeat[state] else np.float32(0)
+            downbeat_evidence = down[t] - cost[state] if is_downbeat[state] else np.float32(0)
             start_score = no_beats_score - segment_cost + start[state]
             for i in range(width):
                 length = intervals[i]
