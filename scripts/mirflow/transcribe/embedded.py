@@ -30,7 +30,7 @@ GROUP = 2  # frames that the network reads at once: its layers have half of the 
 # Samples. Attacks of sampled drums are not instant, so the network, which learnt from these, places hits as much before
 # instant ones. Chosen between those and the set for early stopping.
 EARLY = 44
-BLOCK = 1000  # frames that are transformed at a time, to limit memory
+BLOCK = 128  # frames that are transformed at a time, to limit memory
 
 
 @cache
