@@ -267,7 +267,7 @@ def _hashes(package: Path) -> set[str]:
         ({"skip": "[chroma]"}, set()),
         ({"beats": "{device: cpu}"}, None),
         ({"transcribe": "{device: cpu}"}, None),
-        ({"transcribe": "{thresholds: {snare: 0.5}}"}, {"drum_notes"} | downstream(TRACK.drum_notes)),
+        ({"transcribe": "{thresholds: {snare: 0.9}}"}, {"drum_notes"} | downstream(TRACK.drum_notes)),
         ({"transcribe": "{drums: none, thresholds: {snare: 0.5}, quantise: 4}"}, set()),  # without drums
         (
             {"transcribe": "{drums: adtof, quantise: 4, bass: pyin}"},

@@ -268,6 +268,14 @@ def train(folder: Path, work: Path, minutes: float, peak_rate: float, resume: Pa
             if found["loss"] < best:
                 best = found["loss"]
                 torch.save(average.module.state_dict(), work / "best.pt")
+    # Between the best weights and the last ones, which fit the training better, there may be still better ones.
+    states = [torch.load(work / f"{name}.pt", weights_only=True) for name in ("best", "last")]
+    between = {name: (one + states[1][name]) / 2 if one.is_floating_point() else one for name, one in states[0].items()}
+    network.load_state_dict(between)
+    found = validate(network, valid)
+    print(f"between the best and the last: valid loss {found['loss']:.4f}", flush=True)
+    if found["loss"] < best:
+        torch.save(between, work / "best.pt")
 
 
 def main() -> None:

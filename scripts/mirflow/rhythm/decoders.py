@@ -88,10 +88,10 @@ def decode(activations: Activations) -> Grid:
 
 
 def _bar_cost(metre: int) -> float:
-    """Return what a bar of so many beats costs, in nats: what log(3) is above the prior odds of its downbeat, 1 : metre - 1.
+    """Return what a bar of so many beats costs, in nats: log(3) less the log of the odds against its downbeat, metre - 1.
 
-    Without it, a network that knows that the downbeat is the first or the third beat, but not which, always made bars of
-    two beats. Longer bars get nothing back, because then uncertain downbeats made bars of six or seven.
+    Without it, a network that knows that the downbeat is the first or the third beat, but not which of them, would make
+    bars of two beats. Longer bars get nothing back, because uncertain downbeats would then make bars of six or seven.
     """
     return max(0.0, float(np.log(3 / (metre - 1))))
 

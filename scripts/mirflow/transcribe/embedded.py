@@ -17,7 +17,7 @@ from mirflow.transcribe.activations import DRUMS
 
 VERSION = 1  # of the activations; raise it when their values change
 # Of the peaks of the activations, above their local mean; chosen on the set for early stopping (training/README.md)
-THRESHOLDS = {"kick": 0.48, "snare": 0.5, "tom": 0.42, "hihat": 0.42, "cymbal": 0.48}
+THRESHOLDS = {"kick": 0.48, "snare": 0.5, "tom": 0.42, "hihat": 0.42, "cymbal": 0.5}
 WITH_MIX = True
 
 RATE = 44100  # Hz
@@ -30,7 +30,7 @@ GROUP = 2  # frames that the network reads at once: its layers have half of the 
 # Samples. Attacks of sampled drums are not instant, so the network, which learnt from these, places hits as much before
 # instant ones. Chosen between those and the set for early stopping.
 EARLY = 44
-BLOCK = 1000  # frames that are transformed at a time, to limit memory
+BLOCK = 128  # frames that are transformed at a time, to limit memory
 
 
 @cache
