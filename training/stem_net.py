@@ -235,11 +235,11 @@ def example(pieces: list[np.ndarray], random: np.random.Generator, changed: bool
             gain *= random.choice([-1, 1])
             if STEM_OF[number] >= OTHER:
                 width = random.choice([0.0, 1.0, 1.0, random.uniform(0.5, 2.5)])
-                if random.random() < (0.35 if STEM_OF[number] == OTHER else 0.15):  # a chorus, a second take
+                if random.random() < (0.5 if STEM_OF[number] == OTHER else 0.15):  # a chorus, a second take
                     late = np.roll(mid, int(RATE * random.uniform(0.004, 0.03)))
                     side = side + np.float32(random.uniform(0.2, 1.0)) * late
             else:  # bass and drums are in the middle of most music
-                width = random.choice([0.0, 1.0, 1.0, random.uniform(0.3, 1.3)])
+                width = random.choice([0.0, 0.0 if name == "bass" else 1.0, 1.0, random.uniform(0.3, 1.3)])
             side = side * np.float32(width * random.choice([-1, 1]))
             if name in ("chords", "lead") and random.random() < 0.4:  # elsewhere in the image
                 angle = random.uniform(-0.7, 0.7)
@@ -247,7 +247,9 @@ def example(pieces: list[np.ndarray], random: np.random.Generator, changed: bool
             elif name in ("drums", "vocals") and random.random() < 0.1:
                 angle = random.uniform(-0.4, 0.4)
                 mid, side = mid * np.cos(angle) + side * np.sin(angle), side * np.cos(angle) - mid * np.sin(angle)
-        shape = np.float32(gain) * (_curve(random, 3.0) if changed and random.random() < 0.7 else np.float32(1))
+        shape = np.float32(gain)
+        if changed and random.random() < 0.8:
+            shape = shape * _curve(random, 8.0 if name == "bass" else 4.0)
         source = STEM_OF[number]
         spectra[source, 0] += _spectrum(mid.astype(np.float32)) * shape
         if not mono and side.any():

@@ -22,7 +22,7 @@ PARTS = ("drums", "bass", "chords", "lead", "vocals")  # chords and lead togethe
 STEMS = {"drums": (0,), "bass": (1,), "other": (2, 3), "vocals": (4,)}
 BASSES = (32, 33, 34, 35, 36, 37, 38, 39)  # General MIDI programs
 GUITARS = (29, 30, 30, 28, 27, 31, 81, 62)
-VOICE_PROGRAMS = (52, 53, 54, 85, 91)
+CHOIRS = (52, 53, 54)
 
 
 def performance(random: np.random.Generator, folder: Path, split: str) -> Performance:
@@ -57,6 +57,8 @@ def roles(piece: Performance, random: np.random.Generator) -> dict[str, list[tup
                 root[:, 2] += 12 * (1 + (np.median(notes[:, 2]) < 38))
                 chord = [root + np.array([0, 0, step, 0]) for step in ((0, 7), (0, 7, 12), (0,))[random.integers(3)]]
                 out["lead"].append((int(random.choice(GUITARS)), np.concatenate(chord)))
+        elif program in CHOIRS:
+            out["vocals"].insert(0, (program, notes))
         elif program in compose.MELODY_PROGRAMS and _is_melody(notes):
             out["vocals"].append((program, notes))
         else:
@@ -245,7 +247,7 @@ def make(split: str, index: int, folder: Path) -> np.ndarray:
                 sound = instruments(parts, split, random, centred=True)
             sound = treated(sound, random, wet=0.35, drive=0.3)
         elif name == "bass":
-            if random.random() < 0.2:
+            if random.random() < 0.5:
                 sound = formula(notes, random, low=True)
                 sound = np.stack([sound, sound])
             else:
@@ -254,11 +256,12 @@ def make(split: str, index: int, folder: Path) -> np.ndarray:
             if random.random() < 0.6:
                 sound = np.repeat(sound.mean(axis=0, keepdims=True), 2, axis=0)
         elif name == "vocals":
-            if random.random() < 0.6:
+            choir = [part for part in parts if part[0] in CHOIRS]
+            if choir or random.random() < 0.1:
+                choir = choir or [(int(random.choice(CHOIRS)), parts[0][1])]
+                sound = treated(instruments(choir, split, random, False), random, wet=0.3, drive=0.1)
+            elif random.random() < 0.6:
                 sound = vocals(parts[0][1], random, folder, split)
-            elif random.random() < 0.15:
-                program = int(random.choice(VOICE_PROGRAMS[:3]))
-                sound = treated(instruments([(program, parts[0][1])], split, random, False), random, 0.3, 0.1)
             else:  # played, not sung
                 sound = treated(instruments(parts, split, random, False), random, wet=0.3, drive=0.15)
                 out[PARTS.index("lead")] += _level(sound)
