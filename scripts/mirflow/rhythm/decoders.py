@@ -88,7 +88,7 @@ def decode(activations: Activations) -> Grid:
 
 
 def _bar_cost(metre: int) -> float:
-    """Return what a bar of so many beats costs, in nats: log(3) less the log of the odds against its downbeat, metre - 1.
+    """Return what a bar of so many beats costs, in nats: log(3) less the logarithm of metre - 1, the odds against it.
 
     Without it, a network that knows that the downbeat is the first or the third beat, but not which of them, would make
     bars of two beats. Longer bars get nothing back, because uncertain downbeats would then make bars of six or seven.
