@@ -13,7 +13,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("target", choices=targets.names(), help="the trainer")
     parser.add_argument("--results", required=True, help="the results of a run, with its list of tracks")
-    parser.add_argument("--only", default="", help="a file that lists the tracks to export (default: all)")
+    parser.add_argument(
+        "--only", nargs="?", default="", const="", help="a file that lists the tracks to export (default: all)"
+    )
     parser.add_argument("--settings", type=json.loads, default={}, help="the section export of the settings, as JSON")
     parser.add_argument("--skip", nargs="*", default=[], help="steps whose failures do not count")
     parser.add_argument("--tokenizer", type=Path, nargs="*", help="tokenizer.json of T5, to count tokens with")
