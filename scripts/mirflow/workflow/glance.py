@@ -45,6 +45,8 @@ def line(results: str, tracks: Mapping[str, Path], skip: Collection[str], crops:
 
 def said(findings: list[Mapping], where: str) -> str:
     """Return how many findings there are, by severity."""
+    if not findings:
+        return f"mirflow: no findings about the library; {where}"
     counts = Counter(one["severity"] for one in findings)
     kinds = ", ".join(count(counts[severity], severity) for severity in SEVERITIES if counts[severity])
     return f"mirflow: {count(len(findings), 'finding')} about the library ({kinds}); {where}"
