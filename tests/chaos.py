@@ -73,6 +73,20 @@ def piece(number: int, seconds: float) -> np.ndarray:
     return np.stack([0.1 * np.sin(phases).sum(axis=1) + clicks] * 2, axis=1)
 
 
+class Run(subprocess.Popen):
+    """A process whose output goes into a file, because a pipe that nobody reads fills up and stops it."""
+
+    def __init__(self, command: list[str], **options: object) -> None:
+        self.said = tempfile.TemporaryFile("a+", errors="replace")
+        super().__init__(command, text=True, stdout=self.said, stderr=subprocess.STDOUT, **options)
+
+    def communicate(self, input: None = None, timeout: float | None = None) -> tuple[str, None]:
+        """Wait for the end, and return what it said."""
+        self.wait(timeout)
+        self.said.seek(0)
+        return self.said.read(), None
+
+
 class House:
     """A copy of the project, a small library, and what an undisturbed run makes of it.
 
@@ -121,7 +135,7 @@ class House:
             info.write_text(json.dumps(THEIRS))
         return results
 
-    def start(self, results: Path, *options: str, **config: str) -> subprocess.Popen:
+    def start(self, results: Path, *options: str, **config: str) -> Run:
         """Start the workflow in a session of its own; `config` are further settings of this run alone."""
         settings = self.folder / "settings.json"
         if not settings.exists():
@@ -130,10 +144,8 @@ class House:
         command += ["--configfile", str(settings), "--config", f"library={self.library}", f"results={results}"]
         command += [f"{name}={value}" for name, value in config.items()]
         environment = os.environ | {"MIRFLOW_CHAOS": str(self.folder), "TMPDIR": "/tmp"}
-        return subprocess.Popen(
-            command, cwd=self.project, env=environment, text=True, errors="replace", start_new_session=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=become_mortal if self.is_mortal else None,
-        )  # fmt: skip
+        mortal = become_mortal if self.is_mortal else None
+        return Run(command, cwd=self.project, env=environment, start_new_session=True, preexec_fn=mortal)
 
     def run(self, results: Path, *options: str, **config: str) -> tuple[int, str]:
         """Run the workflow; return its exit status and what it said."""

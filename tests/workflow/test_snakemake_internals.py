@@ -28,10 +28,11 @@ def test_a_replacement_is_in_place_and_the_original_is_given_back():
     assert snakemake_internals.replace(owner, "method", 2) == 1 and owner.method == 2
 
 
-# What version 0.1.0 recorded of three artifacts: the values of all parameters, as Python writes them, sorted.
+# What version 0.1.0 recorded of four artifacts: the values of all parameters, as Python writes them, sorted.
 LOUDNESS = ["''", "'448ff07eb6e2e66e'", "'feature_loudness'", "1"]
 STEMS = ["'95c5773f19108376 5b83635bbd012a26 1'", "'mp3'", "192"]
 GRID = ["'457da1d568214275'", "'hmm'"]
+ACTIVATIONS = ["'457da1d568214275'"]
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,7 @@ GRID = ["'457da1d568214275'", "'hmm'"]
         (STEMS, (["stems_roformer", "stem_files"], {"format": "mp3", "bitrate": 192}), True),
         (GRID, (["beats_grid"], {"decoder": "hmm"}), False),
         (GRID, (["beats_grid"], {"decoder": "peaks"}), True),
+        (ACTIVATIONS, (["beat_activations_embedded"], {}), True),  # which 0.1.0 did not have
         ([], (["info"], {}), False),
     ],
 )

@@ -121,8 +121,8 @@ def translate(recorded: list[str], made_by: dict[str, str]) -> dict[str, str]:
     """
     known = read_versions()["0.1.0"]
     kind = made_by.get("kind", "")
-    source = known.get(kind, "")
-    if source and repr(source) not in recorded:
+    sources = {known[kind]} if kind in known else set()
+    if sources != {source for source in known.values() if repr(source) in recorded}:
         return {"version": "of other sources than those of 0.1.0"}
     values = {str(ast.literal_eval(item)) for item in recorded}
     if "source" in made_by:  # then it was the whole path of the source
