@@ -62,7 +62,7 @@ def test_the_viterbi_search_finds_the_best_of_all_paths():
     beat, down = random.normal(0, 2, (2, frames)).astype(np.float32)
     tempo = random.normal(0, 0.2, (2, 3)).astype(np.float32)
     prior, metres = np.log(np.float32([0.2, 0.5, 0.3])), np.log(np.float32([0.6, 0.4]))
-    change_cost = np.float32([0.3, 0.7])
+    bar_cost, change_cost = np.float32([0.4, 0.1]), np.float32([0.3, 0.7])
     best = 0.0
     for count in range(1, 5):
         for start, first_interval, metre in itertools.product(range(frames), range(3), range(2)):
@@ -71,14 +71,14 @@ def test_the_viterbi_search_finds_the_best_of_all_paths():
                 if frame[-1] >= frames:
                     continue
                 score = prior[first_interval] + metres[metre] - np.log(bars[metre]) - 1 + beat[frame].sum()
-                score += down[frame[(offset + np.arange(count)) % bars[metre] == 0]].sum()
+                score += (down[frame[(offset + np.arange(count)) % bars[metre] == 0]] - bar_cost[metre]).sum()
                 for step, previous, time in zip(steps, (first_interval, *steps), frame[1:], strict=False):
                     score += tempo[min(time // 7, 1), step] * intervals[step]
                     score -= change_cost[min(step, previous) : max(step, previous)].sum()
                 best = max(best, score)
     found = viterbi.best_path(
-        beat, down, tempo, 7, intervals, prior.astype(np.float32), bars, metres.astype(np.float32), change_cost,
-        np.float32(1),
+        beat, down, tempo, 7, intervals, prior.astype(np.float32), bars, metres.astype(np.float32), bar_cost,
+        change_cost, np.float32(1),
     )  # fmt: skip
     # The search may also use several segments, which can only be better.
     assert found[3] >= best - 1e-4

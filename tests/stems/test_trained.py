@@ -479,7 +479,7 @@ def test_a_trained_separator_is_scored_by_its_name(folder, tmp_path, capsys):
     for stem in ("mix", *STEMS):
         write(tmp_path / "set" / "piece" / f"{stem}.flac", loop(1.5))
     eval_stems.main([str(tmp_path / "set"), "--backend", "demucs", "--entry", "bag", "--device", "cpu"])
-    assert "MEDIAN                      bag  " in capsys.readouterr().out
+    assert "MEAN of set                 bag  " in capsys.readouterr().out
 
 
 def test_the_workflow_with_each_of_them(folder, tmp_path):
