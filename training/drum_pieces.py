@@ -16,7 +16,7 @@ import numpy as np
 from scipy import signal
 
 from mirflow.core.audio import Audio
-from mirflow.stems import dsp
+from mirflow.stems import embedded as stems_embedded
 from mirflow.transcribe import hearing
 from mirflow.transcribe.embedded import BANDS, spectrogram
 from training import beat_pieces, drum_kits, render, sources
@@ -350,7 +350,7 @@ def separated(drums: np.ndarray, rest: np.ndarray, random: np.random.Generator) 
     ratio, place = 10 ** (random.uniform(-6, 10) / 20), random.uniform(0, np.pi / 2)
     left, right = (drums + rest * np.float32(ratio * side) for side in (np.cos(place), np.sin(place)))
     mix = Audio(np.stack([left, right]), RATE)
-    stem = Audio(dsp.separate(mix)["drums"], RATE)
+    stem = Audio(stems_embedded.separate(mix)["drums"], RATE)
     level = hearing.heard_level(hearing.integrated_loudness(stem), hearing.integrated_loudness(mix))
     return stem.mono() if level is None else stem.mono() * np.float32(10 ** ((LOUDNESS - level) / 20))
 

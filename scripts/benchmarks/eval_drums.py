@@ -116,7 +116,7 @@ def main(argv: list[str] | None = None) -> None:
         "--heard",
         choices=HEARD,
         default="stem",
-        help="where there is a mix: the true drums, drums that signal processing separates from the mix, or the mix",
+        help="where there is a mix: the true drums, drums that mirflow separates from the mix, or the mix",
     )
     parser.add_argument("--models", default="models", help="folder of the models' files (default: %(default)s)")
     arguments = parser.parse_args(argv)

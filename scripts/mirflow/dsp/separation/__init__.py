@@ -1,1 +1,1 @@
-"""Source separation into stems by signal processing."""
+"""Source separation into stems: a network and its weights, and what it needs for surround sound."""
