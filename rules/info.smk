@@ -25,8 +25,9 @@ rule info:
         texts=TRACK.fragment(fragment.NAME) if DESCRIBING else [],
     output:
         info=update(TRACK.info),
-        # Says when the last merge succeeded. The .INFO cannot: it stays after a failed merge, and people edit it.
-        merged=touch(layout.merge_stamp(RESULTS)),
+        # Says when the last merge succeeded. The .INFO cannot: it stays after a failed merge, and people edit it. Nor can
+        # an empty file: to Snakemake it is as it was, so a later run would not do again what a merge makes necessary.
+        merged=layout.merge_stamp(RESULTS),
     log:
         "<logs>/{parent}{name}/info.log",
     benchmark:
@@ -42,4 +43,4 @@ rule info:
     shell:
         "mirflow info {input.fragments:q} {input.metadata:q} {input.texts:q} --record source {input.source:q}"
         " --record stems {input.stems:q} --record beats {input.beats:q} {params.drums} {input.drums:q}"
-        " -o {output.info:q} 2> {log:q}"
+        " --stamp {output.merged:q} -o {output.info:q} 2> {log:q}"

@@ -275,4 +275,10 @@ def test_what_concerns_all_tracks_is_made_when_all_shares_have_ended(tmp_path):
     assert done.returncode == 0 and "1 of 1 track complete" in done.stdout, done.stdout
     assert {"duplicate_group", "split"} < set(json.loads((results / "one/one.INFO").read_text()))
     assert summary(results).returncode == 0
+    (results / "one/one.INFO").unlink()
+    run("--share", str(share))
+    assert "split" not in json.loads((results / "one/one.INFO").read_text()) and summary(results).returncode == 1
+    run("--finish")
+    assert {"duplicate_group", "split"} < set(json.loads((results / "one/one.INFO").read_text()))
+    assert summary(results).returncode == 0
     assert "no part of share 1/2" in run("--finish", "--share", "1/2").stdout
