@@ -5,7 +5,7 @@
 #                      → onsets                                      →
 #                      → beat_activations → beats_grid, downbeats    →
 #                      → drum_activations → drum_notes → drums_mid, feature_drums →
-#                      → embedding_* → feature_* (heads), feature_audiobox        →
+#   on request:        → embedding_* → feature_* (heads), feature_audiobox        →
 #                      → describe → condense → texts                              →
 #                      → crops → crop_features → crop_info
 #

@@ -120,6 +120,7 @@ def due(wildcards):
 
 
 def further(paths):
+    """Name the files of further stems for the command `stems`."""
     return " ".join(f"--extra {stem} {shlex.quote(path)}" for stem, path in zip(EXTRA, paths))
 
 

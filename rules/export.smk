@@ -51,7 +51,8 @@ for target in targets.names():
             ),
         shell:
             "mirflow export {params.target} --results {params.results:q} --only {params.only:q}"
-            " --settings {params.settings:q} --skip {params.skip:q} --tokenizer {input.tokenizer:q} --threads {threads} -o {params.place:q} 2> {log:q}"
+            " --settings {params.settings:q} --skip {params.skip:q} --tokenizer {input.tokenizer:q} --threads {threads}"
+            " -o {params.place:q} 2> {log:q}"
 
 
 rule tables:

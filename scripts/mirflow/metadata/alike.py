@@ -101,9 +101,8 @@ def relate(embeddings: Mapping[str, str | PathLike], known: Known) -> Known:
     same = {track for track, stamp in known.stamps.items() if stamps.get(track) == stamp}
     described = dict(zip(known.ids, known.means, strict=True))
     found = {track: described.get(track) if track in same else describe(embeddings[track]) for track in stamps}
-    width = max(
-        (len(mean) for mean in found.values() if mean is not None), default=0
-    )  # another network has another one
+    # Another network has another width.
+    width = max((len(mean) for mean in found.values() if mean is not None), default=0)
     found = {track: mean for track, mean in found.items() if mean is not None and len(mean) == width}
     ids = list(found)
     means = np.array(list(found.values()), np.float32).reshape(len(ids), width)

@@ -12,11 +12,12 @@ import numpy as np
 
 from mirflow.core import audio
 from mirflow.core.audio import Audio
-from mirflow.dsp import layers
+from mirflow.dsp import layers, mel
 from mirflow.transcribe.activations import DRUMS
 
 VERSION = 1  # of the activations; raise it when their values change
-# Of the peaks of the activations, above their local mean; chosen on the set for early stopping (training/README.md)
+# Of the peaks of the activations, above their local mean. They were chosen by hand on eight rendered pieces
+# (docs/transcription.md): the set for early stopping has fainter hits, and wants lower ones for hi-hats and cymbals.
 THRESHOLDS = {"kick": 0.48, "snare": 0.5, "tom": 0.42, "hihat": 0.42, "cymbal": 0.5}
 WITH_MIX = True
 
@@ -36,12 +37,7 @@ BLOCK = 128  # frames that are transformed at a time, to limit memory
 @cache
 def filters() -> np.ndarray:
     """Return triangular mel filters, float32 [bin, band], each with the sum 1."""
-    mel = np.linspace(2595 * np.log10(1 + LOWEST / 700), 2595 * np.log10(1 + HIGHEST / 700), BANDS + 2)
-    hertz = 700 * (10 ** (mel / 2595) - 1)
-    grid = np.fft.rfftfreq(FRAME, 1 / RATE)[:, None]
-    rising = (grid - hertz[:-2]) / (hertz[1:-1] - hertz[:-2])
-    falling = (hertz[2:] - grid) / (hertz[2:] - hertz[1:-1])
-    weights = np.clip(np.minimum(rising, falling), 0, None)
+    weights, _ = mel.triangles(RATE, FRAME, BANDS, LOWEST, HIGHEST)
     return (weights / weights.sum(axis=0)).astype(np.float32)
 
 

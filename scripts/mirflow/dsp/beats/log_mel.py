@@ -4,6 +4,8 @@ from functools import cache
 
 import numpy as np
 
+from mirflow.dsp import mel
+
 RATE = 22050  # Hz; beat tracking does not need frequencies above 11 kHz
 FRAME = 1024  # samples, 46 ms
 HOP = 220  # samples, 10 ms
@@ -18,13 +20,8 @@ GAIN = 3000.0  # of the magnitude in log(1 + gain * magnitude): how much quiet s
 @cache
 def filters() -> np.ndarray:
     """Return triangular mel filters, float32 [bin, band], each with the sum 1."""
-    mel = np.linspace(2595 * np.log10(1 + LOWEST / 700), 2595 * np.log10(1 + HIGHEST / 700), BANDS + 2)
-    hertz = 700 * (10 ** (mel / 2595) - 1)
-    grid = np.fft.rfftfreq(FRAME, 1 / RATE)[:, None]
-    rising = (grid - hertz[:-2]) / (hertz[1:-1] - hertz[:-2])
-    falling = (hertz[2:] - grid) / (hertz[2:] - hertz[1:-1])
-    weights = np.clip(np.minimum(rising, falling), 0, None)
-    weights[np.abs(grid - hertz[1:-1]).argmin(axis=0), np.arange(BANDS)] += 1e-3  # no filter is empty
+    weights, nearest = mel.triangles(RATE, FRAME, BANDS, LOWEST, HIGHEST)
+    weights[nearest, np.arange(BANDS)] += 1e-3  # no filter is empty
     return (weights / weights.sum(axis=0)).astype(np.float32)
 
 

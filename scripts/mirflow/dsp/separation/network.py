@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mirflow.dsp import layers
+
 SOURCES = 4  # drums, bass, other, vocals: the order of `mirflow.core.layout.STEMS`
 # Bins of the spectrum (10.8 Hz wide) and how many of them the network sees as one: single partials of low sounds, wide
 # bands of cymbals. (first bin, end, bins in one cell)
@@ -27,8 +29,7 @@ BEFORE_CONTEXT = 2  # how many of the blocks are before them
 @cache
 def weights() -> dict[str, np.ndarray]:
     """Return the weights, name → float32. Names are those of the layers in training/stem_net.py."""
-    with np.load(Path(__file__).with_suffix(".npz"), allow_pickle=False) as stored:
-        return {name: stored[name].astype(np.float32) for name in stored.files}
+    return layers.load(Path(__file__).with_suffix(".npz"))
 
 
 def pool(values: np.ndarray) -> np.ndarray:
