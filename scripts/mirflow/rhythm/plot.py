@@ -6,7 +6,7 @@ import numpy as np
 
 from mirflow.rhythm.activations import Activations
 
-VERSION = 1  # of the plot; raise it when it shows something else
+VERSION = 2  # of the plot; raise it when it shows something else
 ROW = 30.0  # seconds per row
 
 
@@ -22,8 +22,10 @@ def draw(activations: Activations, path: Path, *, beats: np.ndarray, downbeats: 
     from matplotlib.figure import Figure
 
     times = np.arange(len(activations.beat)) / activations.frame_rate
-    rows = max(1, int(np.ceil(len(times) / activations.frame_rate / ROW)))
-    figure = Figure(figsize=(16, 1 + 1.6 * rows), layout="constrained")
+    duration = len(times) / activations.frame_rate
+    rows = max(1, int(np.ceil(duration / ROW)))
+    width = ROW if rows > 1 else max(duration, 1.0)  # s; a single row ends with the track
+    figure = Figure(figsize=(16, 1.3 + 1.6 * rows), layout="constrained")
     for row, axes in enumerate(np.atleast_1d(figure.subplots(rows))):
         in_row = (times >= row * ROW) & (times < (row + 1) * ROW)
         axes.fill_between(
@@ -32,7 +34,9 @@ def draw(activations: Activations, path: Path, *, beats: np.ndarray, downbeats: 
         axes.plot(times[in_row], activations.downbeat[in_row], color="tab:red", linewidth=0.8, label="downbeat")
         axes.vlines(beats, 0, 1, color="black", linewidth=0.5)
         axes.vlines(downbeats, 0, 1.15, color="black", linewidth=1.5)
-        axes.set(xlim=(row * ROW, (row + 1) * ROW), ylim=(0, 1.2), yticks=[])
-    figure.axes[0].legend(loc="upper right", ncols=2, title="activations; lines: beats, thick: downbeats")
+        axes.set(xlim=(row * ROW, row * ROW + width), ylim=(0, 1.2), yticks=[])
+    entries = figure.axes[0].get_legend_handles_labels()
+    title = "activations; lines: beats, thick: downbeats"
+    figure.legend(*entries, loc="outside upper right", ncols=2, title=title)  # above, where it hides nothing
     figure.axes[-1].set_xlabel("s")
     figure.savefig(path, dpi=100, metadata={"Software": None})
