@@ -36,6 +36,7 @@ ROUNDS  ?= 50
 CASES   ?= 500
 SHARE   ?= 1/1
 PIECES  ?= 3000
+BEAT_PIECES ?= 4300
 STEM_PIECES ?= 160
 export LIBRARY RESULTS JOBS CONFIG DIR SHARE TARGET OUT TRAIN WORK ONLY
 
@@ -122,9 +123,9 @@ train-beats: $(VENV)/dev.done
 	@$(PIP) -r training/requirements.txt
 	@export PYTHONPATH=scripts:.; \
 	test -e "$$TRAIN/corpus.jsonl" || $(BIN)/python -m training.corpus "$$TRAIN"; \
-	$(BIN)/python -m training.beat_pieces "$$TRAIN" "$$WORK/pieces" valid 0 150 && \
+	$(BIN)/python -m training.beat_pieces "$$TRAIN" "$$WORK/pieces" valid 0 200 && \
 	$(BIN)/python -m training.beat_pieces "$$TRAIN" "$$WORK/pieces" test 0 266 && \
-	$(BIN)/python -m training.beat_pieces "$$TRAIN" "$$WORK/pieces" train 0 $(PIECES) && \
+	$(BIN)/python -m training.beat_pieces "$$TRAIN" "$$WORK/pieces" train 0 $(BEAT_PIECES) && \
 	$(BIN)/python -m training.beat_net "$$WORK/pieces" "$$WORK" $(ARGS) && \
 	$(BIN)/python -m training.export_beats "$$WORK/best.pt" scripts/mirflow/dsp/beats/network.npz && \
 	$(BIN)/python -m benchmarks.eval_beats "$$WORK/pieces/test"

@@ -17,7 +17,8 @@ WIDTH = 1.5  # frames: standard deviation of the bell that is the target of a be
 TEMPI = 40 * 2 ** (np.arange(32) / 12)  # beats per minute of the classes of the tempo output, 40 to 240
 GROUP = 4  # frames that the network reads at once: its layers have a quarter of the frame rate
 LAYERS = 9  # dilations 1 to 256 at 25 frames/s: 40 s on both sides
-CHANNELS = 64
+CHANNELS = 88
+CHECKED = 200  # steps between two looks at the set for early stopping
 
 
 class Block(nn.Module):
@@ -183,8 +184,8 @@ def validate(network: BeatNet, pieces: list[Piece]) -> dict[str, float]:
     return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
 
 
-def train(folder: Path, work: Path, minutes: float, peak_rate: float, channels: int, resume: Path | None) -> None:
-    """Train for a time; keep the average of the weights that has the smallest loss on the set for early stopping."""
+def train(folder: Path, work: Path, steps: int, peak_rate: float, channels: int, resume: Path | None) -> None:
+    """Train; keep the average of the weights that has the smallest loss on the set for early stopping."""
     torch.manual_seed(0)
     random = np.random.default_rng(0)
     network = BeatNet(channels)
@@ -206,14 +207,11 @@ def train(folder: Path, work: Path, minutes: float, peak_rate: float, channels: 
 
     look()
     print(f"{sum(p.numel() for p in network.parameters())} weights; {len(pieces['train'])} pieces", flush=True)
-    began, best, step = time.time(), np.inf, 0
+    began, best = time.time(), np.inf
     running: list[dict[str, float]] = []
-    while True:
-        share = (time.time() - began) / (60 * minutes)
-        if share >= 1:
-            break
-        decay = 0.5 * (1 + np.cos(np.pi * np.clip((share - 0.5) / 0.5, 0, 1)))  # constant in the first half
-        rate = peak_rate * min(1.0, (step + 1) / 100) * (0.01 + 0.99 * decay)
+    for step in range(1, steps + 1):
+        decay = 0.5 * (1 + np.cos(np.pi * max(0.0, 2 * step / steps - 1)))  # constant in the first half
+        rate = peak_rate * min(1.0, step / 100) * (0.01 + 0.99 * decay)
         for group in optimiser.param_groups:
             group["lr"] = rate
         chosen = random.integers(0, len(pieces["train"]), BATCH)
@@ -226,8 +224,7 @@ def train(folder: Path, work: Path, minutes: float, peak_rate: float, channels: 
         optimiser.step()
         average.update_parameters(network)
         running.append({"loss": float(total.detach()), **detail})
-        step += 1
-        if step % 100 == 0:
+        if step % CHECKED == 0:
             look()
             found = validate(average.module, pieces["valid"])
             mean = {name: np.mean([row[name] for row in running]) for name in running[0]}
@@ -248,7 +245,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pieces", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--steps", type=int, default=22000)
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--channels", type=int, default=CHANNELS)
     parser.add_argument("--resume", type=Path)
@@ -256,7 +253,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     arguments.work.mkdir(parents=True, exist_ok=True)
-    train(arguments.pieces, arguments.work, arguments.minutes, arguments.rate, arguments.channels, arguments.resume)
+    train(arguments.pieces, arguments.work, arguments.steps, arguments.rate, arguments.channels, arguments.resume)
 
 
 if __name__ == "__main__":

@@ -18,14 +18,15 @@ from training.score import DRUMS, SPLITS, Performance, Score, perform, tempo_cur
 
 SECONDS = 45.0
 KINDS = {
-    "band": 0.26,
-    "composed": 0.35,
-    "drums": 0.07,
-    "patterns": 0.07,
+    "band": 0.29,
+    "composed": 0.26,
+    "scores": 0.14,
+    "piano": 0.08,
+    "pianist": 0.05,
+    "drums": 0.06,
+    "patterns": 0.06,
     "clicks": 0.02,
-    "piano": 0.09,
-    "scores": 0.1,
-    "none": 0.05,
+    "none": 0.04,
 }
 EXPRESSIVE_PROGRAMS = (0, 0, 0, 1, 2, 4, 6, 24, 46)
 
@@ -38,9 +39,11 @@ def _jitter(random) -> float:
     return 0.0 if random.random() < 0.25 else float(random.uniform(0.002, 0.014))
 
 
-def composed(random, folder: Path, split: str, pitched: bool = True) -> Performance:
-    """Compose a piece, with its own tempo curve."""
-    score, bpm = compose.compose(random, SECONDS, pitched=pitched)
+def composed(random, folder: Path, split: str, pitched: bool = True, program: int | None = None) -> Performance:
+    """Compose a piece, with its own tempo curve; with a program, for that instrument alone."""
+    score, bpm = compose.compose(random, SECONDS, drums=None if program is None else False, pitched=pitched)
+    if program is not None:
+        score.parts = [program] * len(score.parts)
     has_drums = DRUMS in score.parts
     styles = ("steady", "drift", "change", "ramp", "rubato")
     style = random.choice(styles, p=(0.5, 0.28, 0.08, 0.08, 0.06) if has_drums else (0.38, 0.22, 0.05, 0.08, 0.27))
@@ -61,7 +64,9 @@ def band(random, folder: Path, split: str, expressive: bool = False) -> Performa
         return np.interp(seconds, low, np.concatenate([[-8.0], index, [index[-1] + 8]]))
 
     original = 60 / np.median(np.diff(times))
-    stretch = float(np.exp(random.uniform(np.log(0.62), np.log(1.6))))
+    # Most songs stay near their own tempo: how dense the notes are tells then which of two tempi, one of them double the
+    # other, is meant. Were each song played at every tempo, nothing would.
+    stretch = float(np.exp(random.normal(0, 0.08) if random.random() < 0.75 else random.uniform(-0.45, 0.45)))
     bpm = float(np.clip(original * stretch, 45, 220))
     length = int(SECONDS * bpm / 60) + 2
     starts = np.flatnonzero(positions == 1)
@@ -155,6 +160,11 @@ def drums(random, folder: Path, split: str) -> Performance:
     return perform(score, _times(random, last - first, bpm, "steady", 0.0), random, 0.0)
 
 
+def pianist(random, folder: Path, split: str) -> Performance:
+    """Compose a piece for a piano, or another instrument that plays chords, alone."""
+    return composed(random, folder, split, program=int(random.choice(EXPRESSIVE_PROGRAMS)))
+
+
 def patterns(random, folder: Path, split: str) -> Performance:
     """Drum patterns alone."""
     return composed(random, folder, split, pitched=False)
@@ -192,11 +202,61 @@ def scores(random, folder: Path, split: str) -> Performance:
             score.notes.append((begin, duration, int(np.clip(pitch + transpose, 0, 127)), velocity, numbers[number]))
     if not score.notes:
         return composed(random, folder, split)
+    if len(numbers) == 1 and random.random() < 0.65:
+        accompany(random, score, bpm, float(unit), compound, None if random.random() < 0.8 else program)
     style = random.choice(["steady", "drift", "rubato", "ramp"], p=[0.3, 0.25, 0.38, 0.07])
     return perform(score, _times(random, len(score.beats), bpm, style, 0.0), random, float(random.uniform(0, 0.018)))
 
 
-MAKERS = {"band": band, "composed": composed, "drums": drums, "patterns": patterns, "piano": piano, "scores": scores}
+def accompany(random, score: Score, bpm: float, unit: float, compound: bool, program: int | None) -> None:
+    """Add chords that fit a tune to it, sometimes a bass and drums; bars of 2 to 7 beats only."""
+    starts = np.flatnonzero(score.positions == 1)
+    beats = int(np.bincount(np.diff(starts)).argmax()) if len(starts) > 2 else 0
+    if not 2 <= beats <= 7:
+        return
+    subdivisions = 3 if compound else 4
+    melody = np.array(score.notes)
+    part = score.part(int(random.choice(compose.CHORD_PROGRAMS)) if program is None else program)
+    level = random.uniform(50, 95)
+    bass = score.part(int(random.choice(compose.BASS_PROGRAMS))) if random.random() < 0.4 else None
+    cells = compose._chord_times(random, beats, subdivisions, bpm)
+    bass_cells = compose._bass_times(random, beats, subdivisions, bpm)
+    for at, end in zip(starts, [*starts[1:], len(score.beats)], strict=True):
+        begin, length = score.beats[at], (end - at) * unit
+        inside = melody[(melody[:, 0] >= begin - 1e-6) & (melody[:, 0] < begin + length - 1e-6)]
+        root, third = fitting_chord(inside)
+        chord = [root, root + third, root + 7]
+        for index, (t, duration, kind) in enumerate(cells):
+            if t >= end - at:
+                continue
+            low = 48 if kind == "bass" or (kind == "arpeggio" and index == 0) else 60
+            chosen = [root] if low == 48 else [chord[(0, 1, 2, 1)[index % 4]]] if kind == "arpeggio" else chord
+            for pitch in chosen:
+                score.notes.append((begin + t * unit, duration * unit, low - 5 + (pitch + 5) % 12, int(level), part))
+        for t, duration, kind in bass_cells if bass is not None else ():
+            if t < end - at:
+                pitch = 36 + (root + {"fifth": 7, "walk": int(random.choice(chord)) - root}.get(kind, 0)) % 12
+                score.notes.append((begin + t * unit, duration * unit, pitch, int(level + 10), bass))
+    if random.random() < 0.25:
+        part = score.part(DRUMS)
+        for t, drum, velocity in compose.drum_track(random, len(starts), beats, subdivisions, bpm):
+            bar, rest = divmod(t + 1e-9, beats)
+            score.notes.append((score.beats[starts[int(bar)]] + rest * unit, 0.2, drum, velocity, part))
+
+
+def fitting_chord(notes: np.ndarray) -> tuple[int, int]:
+    """Return the root's pitch class and the third (3 or 4 semitones) of the triad that most of the notes belong to."""
+    weight = np.zeros(12)
+    np.add.at(weight, notes[:, 2].astype(int) % 12, notes[:, 1] + 0.1)
+    if len(notes):
+        weight[int(notes[0, 2]) % 12] += 0.5
+    choices = [(weight[[root, (root + third) % 12, (root + 7) % 12]].sum() + 0.3 * weight[root], root, third)
+               for root in range(12) for third in (4, 3)]  # fmt: skip
+    return max(choices)[1:]
+
+
+MAKERS = {"band": band, "composed": composed, "drums": drums, "patterns": patterns, "piano": piano, "pianist": pianist,
+          "scores": scores}  # fmt: skip
 
 
 def without_beats(random, split: str) -> np.ndarray:

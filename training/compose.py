@@ -289,6 +289,20 @@ def _bass_times(
     return [(float(t), 0.45, "root") for t in [0.0, *extra]]
 
 
+RIFF_PROGRAMS = (27, 29, 30, 30, 30, 38, 62, 63, 80, 81, 87)
+
+
+def _riff(random: np.random.Generator, beats: int, subdivisions: int, bpm: float) -> list[tuple[float, float, int]]:
+    """Return one bar of a riff: (time, duration, semitones above the root), notes on and between the beats."""
+    cell = 0.5 if bpm > 150 and subdivisions == 4 else 1 / subdivisions if random.random() < 0.5 else 1 / 2
+    cell = 1 / 3 if subdivisions == 3 else cell
+    density = random.uniform(0.35, 1.0)
+    times = [float(t) for t in np.arange(0, beats - 1e-6, cell) if t == 0 or random.random() < density]
+    steps = [int(random.choice([0, 0, 0, 0, 3, 5, 6, 7, 10, 12, -2])) if t else 0 for t in times]
+    short = random.choice([0.4, 0.7, 0.95])
+    return [(t, (end - t) * short, step) for t, end, step in zip(times, [*times[1:], beats], steps, strict=True)]
+
+
 def _melody_rhythm(random: np.random.Generator, beats: int, subdivisions: int, bpm: float) -> list[float]:
     """Return the onsets of one bar in beats: most on beats, some between them."""
     cell = 1.0 if bpm > 200 else 0.5 if bpm > 110 and subdivisions == 4 else 1 / subdivisions
@@ -371,7 +385,22 @@ def compose(
     has_chords, has_bass, has_melody = random.random() < 0.82, random.random() < 0.75, random.random() < 0.7
     if not (has_chords or has_bass or has_melody):
         has_chords = True
-    if has_chords:
+    has_riff = has_chords and random.random() < 0.18
+    if has_riff:
+        bars_of_riff = [_riff(random, beats, subdivisions, bpm) for _ in range(random.choice([1, 2, 2, 4]))]
+        power = random.random() < 0.6
+        voices = [(score.part(int(random.choice(RIFF_PROGRAMS))), 48, random.uniform(75, 115))]
+        if has_bass and random.random() < 0.7:
+            voices.append((score.part(int(random.choice(BASS_PROGRAMS))), 36, random.uniform(80, 110)))
+            has_bass = False
+        for bar in range(bars):
+            for t, duration, step in bars_of_riff[bar % len(bars_of_riff)]:
+                time = bar * beats + t
+                root = (key + scale[degree(bar // 4 * 4 * beats) % 7] + 5) % 12 - 5 + step
+                for number, octave, level in voices:
+                    for interval in (0, 7, 12) if power and octave == 48 else (0,):
+                        add(number, "chords", time, duration, octave + root + interval, random.normal(level, 5))
+    elif has_chords:
         for name in ("chords", "second") if random.random() < 0.35 else ("chords",):
             part, octave, level = (
                 score.part(int(random.choice(CHORD_PROGRAMS))),

@@ -43,6 +43,8 @@ def extract(score, name: str) -> dict | None:
         if signature is None:
             return None
         numerator, denominator = signature.numerator, signature.denominator
+        if denominator == 2:  # cut time is counted in quarters, as MIDI files of such tunes do
+            numerator, denominator = 2 * numerator, 4
         compound = numerator in (6, 9, 12) and denominator >= 8
         unit = 4 / denominator * (3 if compound else 1)
         count = numerator // 3 if compound else numerator
