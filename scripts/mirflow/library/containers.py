@@ -504,7 +504,9 @@ def _ogg(data: Bytes, start: int, stop: int) -> Container:
     if not links:
         raise Damaged("damaged: an Ogg file without the first page of a stream")
     if not flags & LAST_PAGE:
-        ignored = together(ignored, "that its last Ogg page is not marked as the end, as where a recording was broken off")
+        ignored = together(
+            ignored, "that its last Ogg page is not marked as the end, as where a recording was broken off"
+        )
     return Container("OGG", tuple(zip(links, [*links[1:], position], strict=True)), ignored=ignored)
 
 
