@@ -40,11 +40,11 @@ def written(samples: np.ndarray, kind: str, subtype: str | None = None, rate: in
 
 
 def encoded(samples: np.ndarray, codec: str, kind: str, rate: int = RATE, bits: int = 128000, cover: bool = False,
-            **options: str) -> bytes:  # fmt: skip
+            layout: str = "", **options: str) -> bytes:  # fmt: skip
     """Return the file that FFmpeg makes of [n, channel] samples in container `kind`; int32 for lossless codecs."""
     import av
 
-    layout = {1: "mono", 2: "stereo", 3: "3.0", 6: "5.1", 7: "6.1", 8: "7.1"}[samples.shape[1]]
+    layout = layout or {1: "mono", 2: "stereo", 3: "3.0", 6: "5.1", 7: "6.1", 8: "7.1"}[samples.shape[1]]
     with TemporaryDirectory() as folder:  # some writers open their file a second time
         file = Path(folder, "file")
         with av.open(str(file), "w", format=kind, options=options) as container:
@@ -53,7 +53,7 @@ def encoded(samples: np.ndarray, codec: str, kind: str, rate: int = RATE, bits: 
             context = stream.codec_context
             context.layout, context.bit_rate = layout, bits
             sample_format = "s32" if samples.dtype == np.int32 else "flt"
-            sample_format += "" if codec == "libopus" or codec.startswith("pcm") else "p"
+            sample_format += "" if codec in ("libopus", "flac") or codec.startswith("pcm") else "p"
             context.format = sample_format
             if picture:
                 picture.width = picture.height = 64

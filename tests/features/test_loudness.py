@@ -138,6 +138,26 @@ def test_each_stem_has_its_own_values():
     assert values["lufs_drums"] is None and values["lra_drums"] is None
 
 
+@pytest.mark.parametrize("gain", [-20, -40])
+def test_values_of_stems_do_not_depend_on_the_level_of_the_mix(gain):
+    """The gate of -70 LUFS is for a mix at -23 LUFS; what is 47 LU below the mix is silent, whatever the level is."""
+
+    def measured(db):
+        bass = tones((-30 + db, 10), (-45 + db, 10), (-66 + db, 10), (-90 + db, 10))
+        return measure(tones((-23 + db, 40)), bass=bass, vocals=tones((-66 + db, 5)), drums=tones((-71 + db, 5)))
+
+    loud, quiet = measured(0), measured(gain)
+    assert loud["lra_bass"] == pytest.approx(15, abs=2)
+    assert loud["lufs_vocals"] == pytest.approx(-66, abs=0.1) and loud["lufs_drums"] is None
+    for key, value in loud.items():
+        assert quiet[key] == (value and pytest.approx(value + gain * (not key.startswith("lra")), abs=1e-3)), key
+
+
+def test_without_a_mix_stems_have_the_absolute_gate():
+    values = measure(tones((-300, 5)), bass=tones((-69, 5)), vocals=tones((-71, 5)))
+    assert values["lufs_bass"] == pytest.approx(-69, abs=0.1) and values["lufs_vocals"] is None
+
+
 def test_step_powers_do_not_depend_on_the_block_length(monkeypatch):
     noise = np.random.default_rng(3).uniform(-1, 1, (2, 2 * 44100 + 17)).astype(np.float32)
     whole = loudness.step_powers(noise, 44100)

@@ -18,12 +18,17 @@ def stem(times, seconds=SECONDS):
     return Audio(samples, RATE)
 
 
+def sum_of(sounds):
+    return Audio(sum(sound.samples for sound in sounds.values()), RATE)
+
+
 @pytest.fixture(scope="module")
 def values():
     sixteenths = np.arange(0, SECONDS, 0.125)
     stems = {"drums": sixteenths, "bass": BEATS, "other": BEATS[:-1] + 0.25, "vocals": []}
     grids = {"onsets": sixteenths, "beats": BEATS, "downbeats": BEATS[::4]}
-    return measure("per_stem_rhythm", {name: stem(times) for name, times in stems.items()} | grids)
+    sounds = {name: stem(times) for name, times in stems.items()}
+    return measure("per_stem_rhythm", {"full_mix": sum_of(sounds)} | sounds | grids)
 
 
 def rhythm(values, name):
@@ -48,6 +53,19 @@ def test_off_beat_eighths_have_the_syncopation_of_the_mix(values):
 
 def test_a_silent_stem_has_a_density_of_zero_and_no_rhythm(values):
     assert rhythm(values, "vocals") == [0.0, 0.0, None, None, None]
+
+
+def test_what_is_silent_depends_on_the_mix_and_not_on_its_level():
+    sounds = {name: stem(BEATS) for name in ("drums", "bass", "other", "vocals")}
+    sounds["vocals"] = Audio(sounds["vocals"].samples * np.float32(1e-3), RATE)
+    sounds["bass"] = Audio(sounds["bass"].samples * np.float32(1e-5), RATE)
+    grids = {"onsets": BEATS, "beats": BEATS, "downbeats": BEATS[::4]}
+    found = []
+    for gain in (1, 0.01, 1e-4):
+        quiet = {name: Audio(sound.samples * np.float32(gain), RATE) for name, sound in sounds.items()}
+        found.append(measure("per_stem_rhythm", {"full_mix": sum_of(quiet)} | quiet | grids))
+    assert found[1] == found[2] == pytest.approx(found[0])
+    assert rhythm(found[0], "vocals")[0] == 2.0 and rhythm(found[0], "bass")[0] == 0.0
 
 
 def test_only_complete_windows_count_for_the_density():

@@ -271,6 +271,16 @@ def test_placeholders_in_aiff(tmp_path, size, frames):
     assert "the size of the SSND chunk" in record["ignored"]
 
 
+@pytest.mark.parametrize("size", [0, 24, (1 << 63) - 1, (1 << 64) - 1])
+def test_placeholders_in_w64(tmp_path, size):
+    content = written(SAMPLES, "W64", "PCM_16")
+    at = content.index(b"data") + 16
+    record, result = convert(tmp_path, swapped(content, at, struct.pack("<Q", size)))
+    assert np.array_equal(result, SAMPLES)
+    assert record["ignored"] == f"the size of the data chunk in the header, {size} bytes, which is a placeholder"
+    assert "truncated: the data chunk" in refusal(tmp_path, swapped(content, at, struct.pack("<Q", len(content) + 1)))
+
+
 @pytest.mark.parametrize("excess", [1, 4, 8, 16, 36, 44])
 def test_a_size_that_counts_the_header_too_takes_no_sound_away(tmp_path, excess):
     tag = b"LIST\x1a\0\0\0INFOISFT\x0e\0\0\0Lavf59.27.100\0"
@@ -441,6 +451,14 @@ def test_bytes_after_the_end_of_an_ogg_stream_are_ignored(tmp_path):
     assert record["ignored"] == "200000 bytes after the last Ogg page"
 
 
+def test_ogg_that_was_broken_off_between_two_pages_is_taken_and_told(tmp_path):
+    content = written(music(3.0), "OGG", "VORBIS")
+    record, whole = convert(tmp_path, content)
+    assert "ignored" not in record
+    record, samples = convert(tmp_path, content[: content.rindex(b"OggS")])
+    assert 0 < len(samples) < len(whole) and "not marked as the end" in record["ignored"]
+
+
 def test_a_wrong_seek_table_takes_nothing_from_a_flac_file(tmp_path):
     content = written(music(8.0), "FLAC", "PCM_16")
     points = b"".join(
@@ -497,6 +515,22 @@ def test_surround_in_mp4(tmp_path, codec, count):
     samples = (samples * 2**31).astype(np.int32) if codec == "alac" else samples
     layout = {3: "FL FR FC", 6: "FL FR FC LFE BL BR"}[count]
     assert_order(tmp_path, encoded(samples, codec, "mp4", 48000, 384_000), layout)
+
+
+@pytest.mark.parametrize("container", ["adts", "mp4"])
+@pytest.mark.parametrize(
+    ("layout", "names"), [("3.1", "FL FR FC LFE"), ("5.0(side)", "FL FR FC SL SR"), ("hexagonal", "FL FR FC BL BR BC")]
+)
+def test_aac_states_unusual_layouts_itself(tmp_path, container, layout, names):
+    """FFmpeg reads no positions from a program config element, so the LFE of 3.1 was a back channel."""
+    samples = tones(len(names.split()))
+    assert_order(tmp_path, encoded(samples, "aac", container, 48000, 384_000, layout=layout), names)
+
+
+@pytest.mark.parametrize("count", [3, 6])
+def test_flac_in_ogg_is_in_the_order_of_wav(tmp_path, count):
+    content = encoded((tones(count) * 2**31).astype(np.int32), "flac", "ogg", 48000)
+    assert heard(convert(tmp_path, content)[1], 48000) == list(LOW[:count])
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,13 @@ def test_a_vowel_with_vibrato_is_sung_and_an_organ_is_not():
     assert sdr(organ, embedded.separate(Audio(organ, RATE))["other"]) > 15
 
 
+def test_an_offset_stays_in_other_and_changes_nothing_else(band, parted):
+    shifted = embedded.separate(Audio(sum(band.values()) + np.float32(0.05), RATE))
+    for name, stem in parted.items():
+        offset = 0.05 if name == "other" else 0
+        np.testing.assert_allclose(shifted[name], stem + np.float32(offset), atol=1e-4)
+
+
 def test_silence_stays_silence():
     assert not any(part.any() for part in embedded.separate(Audio(np.zeros((2, RATE), np.float32), RATE)).values())
 

@@ -12,6 +12,7 @@ STEP_SECONDS = 0.1  # hop of all windows: gating blocks overlap by 75 %, short-t
 GATING_STEPS = 4  # steps in a gating block of 400 ms
 SHORT_TERM_STEPS = 30  # steps in a window of 3 s, for short-term loudness
 ABSOLUTE_GATE = -70.0  # LUFS
+TARGET = -23.0  # LUFS, of programmes by EBU R 128: the level of a mix for which the absolute gate was meant
 INTEGRATED_GATE = -10.0  # LU, relative gate of integrated loudness: below the loudness of the blocks above -70 LUFS
 RANGE_GATE = -20.0  # LU, relative gate of the loudness range
 RANGE_PERCENTILES = (10, 95)
@@ -125,8 +126,21 @@ def loudness_to_power(loudness: float) -> float:
     return 10 ** ((loudness + 0.691) / 10)
 
 
-def window_powers(powers: np.ndarray, steps: int) -> np.ndarray:
-    """Return the mean powers of all windows of `steps` steps that are louder than the absolute gate, float64 [window].
+def gate_of_stems(mix: float | None) -> float:
+    """Return the gate in LUFS that stands for the absolute gate where a stem is measured.
+
+    What is silence in a stem does not depend on the level of the mix, so stems are gated as if their mix were at
+    `TARGET`: 47 LU below the mix.
+
+    Parameters
+    ----------
+    mix : integrated loudness of the mix in LUFS; None where it has none: then the gate is the absolute one
+    """
+    return ABSOLUTE_GATE if mix is None else ABSOLUTE_GATE - TARGET + mix
+
+
+def window_powers(powers: np.ndarray, steps: int, gate: float) -> np.ndarray:
+    """Return the mean powers of all windows of `steps` steps that are louder than the gate in LUFS, float64 [window].
 
     `powers` are the powers of all steps [step], from `step_powers`.
     """
@@ -134,26 +148,32 @@ def window_powers(powers: np.ndarray, steps: int) -> np.ndarray:
         return np.zeros(0)
     sums = np.concatenate([[0.0], np.cumsum(powers)])
     windows = (sums[steps:] - sums[:-steps]) / steps
-    return windows[windows > loudness_to_power(ABSOLUTE_GATE)]
+    return windows[windows > loudness_to_power(gate)]
 
 
-def integrated_loudness(powers: np.ndarray) -> float | None:
+def integrated_loudness(powers: np.ndarray, gate: float = ABSOLUTE_GATE) -> float | None:
     """Return the integrated loudness in LUFS; None when no gating block is louder than the absolute gate.
 
-    `powers` are the powers of all steps [step], from `step_powers`.
+    Parameters
+    ----------
+    powers : of all steps [step], from `step_powers`
+    gate : the absolute gate in LUFS; for a stem `gate_of_stems`
     """
-    blocks = window_powers(powers, GATING_STEPS)
+    blocks = window_powers(powers, GATING_STEPS, gate)
     if not len(blocks):
         return None
     return float(power_to_loudness(blocks[blocks > blocks.mean() * 10 ** (INTEGRATED_GATE / 10)].mean()))
 
 
-def loudness_range(powers: np.ndarray) -> float | None:
+def loudness_range(powers: np.ndarray, gate: float = ABSOLUTE_GATE) -> float | None:
     """Return the loudness range in LU (EBU Tech 3342); None when no 3 s window is louder than the absolute gate.
 
-    `powers` are the powers of all steps [step], from `step_powers`.
+    Parameters
+    ----------
+    powers : of all steps [step], from `step_powers`
+    gate : the absolute gate in LUFS; for a stem `gate_of_stems`
     """
-    windows = window_powers(powers, SHORT_TERM_STEPS)
+    windows = window_powers(powers, SHORT_TERM_STEPS, gate)
     if not len(windows):
         return None
     gated = power_to_loudness(windows[windows >= windows.mean() * 10 ** (RANGE_GATE / 10)])

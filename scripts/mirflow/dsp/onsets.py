@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mirflow.core.audio import resample
-from mirflow.dsp import rolls, soft_onsets, superflux
+from mirflow.dsp import rolls, soft_onsets, spectrum, superflux
 from mirflow.dsp.superflux import FRAME, HOP, LAG_FRAMES, LEAD_FRAMES, RATE
 
-VERSION = 3  # of the onsets; raise it when their times change
+VERSION = 4  # of the onsets; raise it when their times change
 
 PEAK_DISTANCE = 3  # frames; a peak is the largest value within this distance, and peaks are further apart than this
 MEAN_BEFORE, MEAN_AFTER = 10, 7  # frames before and after a frame, over which the local mean is taken
@@ -157,7 +157,7 @@ def detect(mono: np.ndarray, rate: int) -> Onsets:
     ------
     Böck & Widmer 2013, Maximum filter vibrato suppression for onset detection, DAFx
     """
-    samples = resample(mono, rate, RATE)
+    samples = spectrum.centred(resample(mono, rate, RATE)[None])[0]
     levels = superflux.decibels(samples, rate)
     if levels is None:
         return Onsets(np.zeros(0), np.zeros(0))

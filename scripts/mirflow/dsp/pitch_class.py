@@ -1,5 +1,6 @@
 """Pitch classes: the pitched part of the music, its tuning, and its constant-Q chroma."""
 
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 
@@ -31,23 +32,23 @@ def is_silent(stem: Audio, full_mix: Audio) -> bool:
 
 
 def mean_square(sound: Audio) -> float:
-    """Return the mean square over all samples of all channels; 0 without samples."""
-    return float(np.square(sound.samples, dtype=np.float64).mean()) if sound.samples.size else 0.0
+    """Return the mean square over all samples of all channels, without their offsets; 0 without samples."""
+    return float(np.square(spectrum.centred(sound.samples), dtype=np.float64).mean()) if sound.samples.size else 0.0
 
 
 def tonal_mix(full_mix: Audio, bass: Audio, other: Audio) -> Audio | None:
-    """Return the pitched part of the music: bass + other, or the full mix when one of the two is silent.
+    """Return the pitched part of the music without its offset: bass + other, or the full mix when one is silent.
 
     It is at the rate of `bass`. When the numbers of channels differ, both stems are mixed to mono first. Returns None
     when one of the two and the full mix are silent.
     """
     if is_silent(bass, full_mix) or is_silent(other, full_mix):
-        return None if full_mix.is_silent else full_mix
+        return None if full_mix.is_silent else replace(full_mix, samples=spectrum.centred(full_mix.samples))
     low, high = bass.samples, audio.resample(other.samples, other.rate, bass.rate)
     if len(low) != len(high):  # different numbers of channels: both are mixed to mono
         low, high = low.mean(axis=0, keepdims=True), high.mean(axis=0, keepdims=True)
     length = min(low.shape[1], high.shape[1])
-    return Audio(low[:, :length] + high[:, :length], bass.rate)
+    return Audio(spectrum.centred(low[:, :length] + high[:, :length]), bass.rate)
 
 
 def frequency_to_note(frequency: np.ndarray, tuning: float = 0.0) -> np.ndarray:
@@ -189,10 +190,11 @@ def chroma_between(sound: Audio, edges: np.ndarray, tuning: float) -> np.ndarray
     """
     longest = spectrum.transform_length(sound.rate, FRAME)
     chromas, energies = [], []
+    samples = spectrum.centred(sound.samples)
     for start, end in pairwise(np.clip(np.round(edges * sound.rate).astype(int), 0, sound.samples.shape[1])):
         if end - start < 2:
             continue
-        parts = np.array_split(sound.samples[:, start:end], -(-(end - start) // longest), axis=1)
+        parts = np.array_split(samples[:, start:end], -(-(end - start) // longest), axis=1)
         found = [_reassigned_energies(part, sound.rate, longest, tuning) for part in parts]
         chromas.append(_sum_octaves(np.sum([semitones for semitones, _ in found], axis=0)[None])[0])
         energies.append(np.mean([energy for _, energy in found]))

@@ -12,6 +12,13 @@ BLOCK = 1 << 22  # samples that are transformed at a time, to limit memory
 STEADY_CURVATURE = (-np.log(5), -2 * np.log(2))
 
 
+def centred(samples: np.ndarray) -> np.ndarray:
+    """Return [channel, n] without the mean of each channel: an offset is no sound, and some formats remove it."""
+    return (
+        samples - samples.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32) if samples.size else samples
+    )
+
+
 def frame_length(rate: int, frame: int) -> int:
     """Return the length in samples, at a rate in Hz, of a frame that has `frame` samples at 44.1 kHz."""
     return max(2, round(frame * rate / REFERENCE_RATE))

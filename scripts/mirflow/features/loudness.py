@@ -9,17 +9,19 @@ from mirflow.dsp import loudness
 # is 20 LU below the mean power, and the 10th percentile is above the gate.
 LARGEST_RANGE = 34.0
 LOUDEST = 200.0  # LUFS, dBTP: sources with floating-point samples may be far beyond full scale
+_ABSOLUTE = f"nothing above {loudness.ABSOLUTE_GATE:.0f} LUFS"
+_OF_STEMS = f"nothing above {loudness.gate_of_stems(0):.0f} LU re the mix"
 
 
-def _fields(suffix: str, source: str, quietest: float) -> tuple[Field, Field]:
+def _fields(suffix: str, source: str, gate: str, least: float, quietest: float) -> tuple[Field, Field]:
     return (
         Field(
             f"lufs{suffix}",
             "LUFS",
-            bounds=(-70, LOUDEST),
+            bounds=(least, LOUDEST),
             range=(quietest, 0),
             meaning=f"integrated loudness of {source}, all channels but LFE",
-            undefined=f"{source} is shorter than 0.4 s, or silent (nothing above -70 LUFS)",
+            undefined=f"{source} is shorter than 0.4 s, or silent ({gate})",
         ),
         Field(
             f"lra{suffix}",
@@ -27,17 +29,17 @@ def _fields(suffix: str, source: str, quietest: float) -> tuple[Field, Field]:
             bounds=(0, LARGEST_RANGE),
             range=(0, 25),
             meaning=f"loudness range of {source}: 95th minus 10th percentile of the gated short-term loudness",
-            undefined=f"{source} is shorter than 3 s, or silent (nothing above -70 LUFS)",
+            undefined=f"{source} is shorter than 3 s, or silent ({gate})",
         ),
     )
 
 
 FEATURE = Feature(
     name="loudness",
-    version=3,
+    version=4,
     inputs=("full_mix", *STEMS),
     fields=(
-        *_fields("", "the full mix", -40),
+        *_fields("", "the full mix", _ABSOLUTE, loudness.ABSOLUTE_GATE, -40),
         Field(
             "true_peak",
             "dBTP",
@@ -46,7 +48,13 @@ FEATURE = Feature(
             meaning="largest level of all channels, also between samples, by four-fold oversampling",
             undefined="the full mix is digital silence",
         ),
-        *(field for stem in STEMS for field in _fields(f"_{stem}", f"the {stem} stem", -70)),
+        *(
+            field
+            for stem in STEMS
+            for field in _fields(
+                f"_{stem}", f"the {stem} stem", _OF_STEMS, loudness.gate_of_stems(loudness.ABSOLUTE_GATE), -70
+            )
+        ),
     ),
     cite="ITU-R BS.1770-4 (2015); EBU Tech 3341 and 3342 (2016)",
 )
@@ -62,15 +70,19 @@ def measure(full_mix: Audio, **stems: Audio) -> dict[str, float | None]:
 
     Returns
     -------
-    lufs, lufs_<stem> : integrated loudness in LUFS
+    lufs, lufs_<stem> : integrated loudness in LUFS. The absolute gate is that of the standard for the mix; for stems it
+        is relative to the mix (`mirflow.dsp.loudness.gate_of_stems`)
     lra, lra_<stem> : loudness range in LU
     true_peak : of the full mix, in dBTP
 
     Undefined values are None.
     """
     values: dict[str, float | None] = {"true_peak": loudness.true_peak(full_mix.samples, full_mix.rate)}
+    gate = loudness.ABSOLUTE_GATE
     for suffix, audio in (("", full_mix), *((f"_{stem}", stems[stem]) for stem in STEMS)):
         powers = loudness.step_powers(audio.samples, audio.rate, audio.layout)
-        values[f"lufs{suffix}"] = loudness.integrated_loudness(powers)
-        values[f"lra{suffix}"] = loudness.loudness_range(powers)
+        values[f"lufs{suffix}"] = loudness.integrated_loudness(powers, gate)
+        values[f"lra{suffix}"] = loudness.loudness_range(powers, gate)
+        if audio is full_mix:
+            gate = loudness.gate_of_stems(values["lufs"])
     return values

@@ -12,7 +12,7 @@ FRAME = 35280  # samples at 44.1 kHz: 0.8 s, so that the lowest band has 80 bins
 
 FEATURE = Feature(
     name="multiband_rms",
-    version=2,
+    version=3,
     inputs=("full_mix",),
     fields=tuple(
         Field(
@@ -39,7 +39,7 @@ def measure(full_mix: Audio) -> dict[str, float]:
     -------
     rms_energy_<band> : RMS level of all channels in dB re full scale, at least -120; -3.01 for a full-scale sine
     """
-    frequency, power = spectrum.power_spectrum(full_mix.samples, full_mix.rate, frame=FRAME)
+    frequency, power = spectrum.power_spectrum(spectrum.centred(full_mix.samples), full_mix.rate, frame=FRAME)
     values = {}
     for name, (low, high) in BANDS.items():
         mean_square = power[(frequency >= low) & (frequency < high)].sum()

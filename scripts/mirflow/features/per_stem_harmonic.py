@@ -7,16 +7,15 @@ from mirflow.core.feature import Feature, Field
 from mirflow.dsp import pitch_class
 
 HARMONIC_STEMS = ("bass", "other")
-SILENT_DB = -70.0  # RMS re full scale, the same threshold as the absolute gate of loudness
 FEWEST_BEATS = 3  # they have two intervals, which can be compared
 STEP_SECONDS = 0.5  # length of the intervals when there are fewer beats
 
-_UNDEFINED = "the stem is silent (RMS below -70 dBFS), or audible in fewer than two beats"
+_UNDEFINED = "the stem is silent (RMS 60 dB below the mix), or audible in fewer than two beats"
 
 FEATURE = Feature(
     name="per_stem_harmonic",
-    version=2,
-    inputs=(*HARMONIC_STEMS, "beats"),
+    version=3,
+    inputs=("full_mix", *HARMONIC_STEMS, "beats"),
     fields=tuple(
         field
         for stem in HARMONIC_STEMS
@@ -45,14 +44,14 @@ FEATURE = Feature(
 )
 
 
-def measure(bass: Audio, other: Audio, beats: np.ndarray) -> dict[str, float | None]:
+def measure(full_mix: Audio, bass: Audio, other: Audio, beats: np.ndarray) -> dict[str, float | None]:
     """Measure harmonic movement and variance.
 
     With fewer than three beats, intervals of half a second are compared instead of beats.
 
     Parameters
     ----------
-    bass, other : samples float32 [channel, n], rate in Hz
+    full_mix, bass, other : samples float32 [channel, n], rate in Hz; the mix says what is silent
     beats : seconds, ascending [k]
 
     Returns
@@ -64,15 +63,13 @@ def measure(bass: Audio, other: Audio, beats: np.ndarray) -> dict[str, float | N
     """
     values: dict[str, float | None] = {}
     for stem, sound in (("bass", bass), ("other", other)):
-        movement, variance = _movement_and_variance(sound, beats)
+        movement, variance = (None, None) if pitch_class.is_silent(sound, full_mix) else _of_changes(sound, beats)
         values[f"harmonic_movement_{stem}"] = movement
         values[f"harmonic_variance_{stem}"] = variance
     return values
 
 
-def _movement_and_variance(sound: Audio, beats: np.ndarray) -> tuple[float | None, float | None]:
-    if pitch_class.mean_square(sound) < 10 ** (SILENT_DB / 10):
-        return None, None
+def _of_changes(sound: Audio, beats: np.ndarray) -> tuple[float | None, float | None]:
     edges = beats if len(beats) >= FEWEST_BEATS else np.arange(0, sound.duration + 1e-9, STEP_SECONDS)
     chroma = pitch_class.chroma_between(sound, edges, pitch_class.tuning_of(sound))
     if len(chroma) < 2:

@@ -5,17 +5,18 @@ import numpy as np
 from mirflow.core.audio import Audio
 from mirflow.core.feature import Feature, Field
 from mirflow.core.layout import STEMS
-from mirflow.dsp import metre, rhythm
+from mirflow.dsp import metre, pitch_class, rhythm
 from mirflow.dsp.onsets import detect
 
 WINDOW = 4.0  # s
 HOP = 2.0  # s
+MIX_DB = -14.0  # dBFS (RMS): stems are heard at the level that they have in a mix with this one, as silence is absolute
 EARLY = 0.005  # s by which windows start and end early, so that a pulse near their edges is always in the same window
 
 FEATURE = Feature(
     name="per_stem_rhythm",
-    version=3,
-    inputs=(*STEMS, "onsets", "beats", "downbeats"),
+    version=4,
+    inputs=("full_mix", *STEMS, "onsets", "beats", "downbeats"),
     fields=tuple(
         field
         for stem in STEMS
@@ -41,12 +42,13 @@ FEATURE = Feature(
 )  # fmt: skip
 
 
-def measure(*, onsets: np.ndarray, beats: np.ndarray, downbeats: np.ndarray,
+def measure(*, full_mix: Audio, onsets: np.ndarray, beats: np.ndarray, downbeats: np.ndarray,
             **stems: Audio) -> dict[str, float | None]:  # fmt: skip
     """Measure the rhythm of each stem.
 
     Parameters
     ----------
+    full_mix : samples float32 [channel, n], rate in Hz; its level says what is silent in a stem
     onsets : of the full mix, in seconds, ascending [k]. They determine the division of beats, which is the same for all
         stems
     beats, downbeats : seconds, ascending [n], [m]
@@ -63,9 +65,11 @@ def measure(*, onsets: np.ndarray, beats: np.ndarray, downbeats: np.ndarray,
     """
     division = metre.division(onsets=onsets, beats=beats)
     values: dict[str, float | None] = {}
+    power = pitch_class.mean_square(full_mix)
+    gain = np.float32(10 ** (MIX_DB / 20) / power**0.5) if power else np.float32(1)
     for stem in STEMS:
         audio = stems[stem]
-        stem_onsets = detect(audio.mono(), audio.rate).times
+        stem_onsets = detect(gain * audio.mono(), audio.rate).times
         average, variance = density(stem_onsets, audio.duration)
         score, _ = rhythm.syncopation(onsets=stem_onsets, beats=beats, downbeats=downbeats, division=division)
         statistics = rhythm.complexity(onsets=stem_onsets, beats=beats, division=division)

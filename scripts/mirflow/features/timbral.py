@@ -2,8 +2,8 @@
 
 The scores are those of ``timbral_models`` 0.4.0 with librosa 0.6, the version of its time. (The onset detection of
 librosa 0.11 is different, and would change hardness by up to 4 points.) There are four differences: every mix is
-analysed at 44.1 kHz; its channels are mixed down (`Audio.mono`); silent channels do not affect the reverberation; and
-scores that are infinite or NaN in the original are undefined.
+analysed at 44.1 kHz; its channels are mixed down (`Audio.mono`); silent channels and offsets do not affect the
+reverberation; and scores that are infinite or NaN in the original are undefined.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ _SILENT = "the track is silent (not above -70 LUFS), or shorter than"
 
 FEATURE = Feature(
     name="timbral",
-    version=1,
+    version=2,
     inputs=("full_mix",),
     fields=(
         Field(
@@ -110,7 +110,8 @@ def measure(full_mix: Audio) -> dict[str, float | None]:
 
     values: dict[str, float | None] = dict.fromkeys(field.key for field in FEATURE.fields)
     samples = resample(full_mix.samples, full_mix.rate, attributes.RATE)
-    times = [attributes.reverberation_time(channel) for channel in samples if channel.any()]
+    channels = [attributes.without_offset(channel) for channel in samples]
+    times = [attributes.reverberation_time(channel) for channel in channels if channel.any()]
     if times and None not in times:
         values["reverberation"] = attributes.reverberation(times)
 

@@ -25,6 +25,9 @@ FRAMED = 0.9  # share of the bytes (without tags) that must belong to valid fram
 # Sizes that writers into a pipe leave in the header: 0, or the most that a program believes in, less a header or a
 # block. SoX uses 0x7F000000 for AIFF and 0x7FFFF000 for WAV, FFmpeg 0xFFFFFFFF, others 0x7FFFFFFF or 0x80000000.
 STREAMED = ((0, 0), (0x7EFFF000, 0x7F001000), (0x7FFFE000, 0x80000000), (0xFFFFE000, 0xFFFFFFFF))
+W64_STREAMED = (
+    1 << 62
+)  # the same in W64, where sizes have 64 bits: FFmpeg's is 2 ** 63 - 1; SoX's is that of an empty chunk
 COUNTED_HEADER = 44  # bytes that the size of the samples may exceed them: recorders count the canonical WAV header
 Bytes = bytes | mmap.mmap  # a file's content: a memory map does not load it whole
 CONSECUTIVE = 3  # so many frames in a row are not a coincidence
@@ -32,6 +35,7 @@ MOST_TAG_FRAMES = 10_000  # in an ID3v2 tag whose size is wrong; a bound on the 
 # FFmpeg's muxer of MP4 before this version, and that of AIFF until today, state a layout with a tag that means another
 # order than that of the samples, which is WAV's.
 LAVF_WITH_ORDER = 61
+LAST_PAGE = 4  # flag of the page of Ogg that ends a stream
 ZEROS = 0.5  # share of an MPEG file that may be zeros at its end, where no header says how many frames there are
 
 
@@ -414,12 +418,18 @@ _W64_WAVE = b"wave" + bytes.fromhex("f3acd3118cd100c04f8edb8a")
 def _w64(data: Bytes, start: int, stop: int) -> Container:
     position, layout = start + 40, ()
     while position + 24 <= stop:
-        (size,) = struct.unpack_from("<Q", data, position + 16)
+        (size,) = struct.unpack_from("<Q", data, position + 16)  # with the name and the size of the chunk
         if data[position : position + 4] == b"fmt ":
             layout = _wave_layout(data, position + 24, size - 24, stop)
         elif data[position : position + 4] == b"data":
-            if size > stop - position:
-                raise _missing("the data chunk", size, stop - position)
+            there = stop - position
+            is_followed = data[position + 28 : position + 40] == _W64_WAVE[4:]
+            if size >= W64_STREAMED or (size <= 24 < there and not is_followed):
+                patches = ((position + 16, struct.pack("<Q", there)),)
+                ignored = f"the size of the data chunk in the header, {size} bytes, which is a placeholder"
+                return Container("W64", ((start, stop),), patches, layout=layout, ignored=ignored)
+            if size > there:
+                raise _missing("the data chunk", size, there)
             return Container("W64", ((start, stop),), layout=layout)
         position += max(24, size + 7 & ~7)
     raise Damaged("truncated: a W64 file without a data chunk")
@@ -465,7 +475,7 @@ def _ogg(data: Bytes, start: int, stop: int) -> Container:
         if data[position : position + 4] != b"OggS"[: stop - position]:
             if any(data[p : p + 4] == b"OggS" for p in _finds(data, b"O", position, stop)):
                 raise Damaged(f"damaged: no Ogg page where one is expected, at byte {position}")
-            if stop - position > JUNK and not flags & 4:  # the last page of a stream
+            if stop - position > JUNK and not flags & LAST_PAGE:
                 raise Damaged(f"damaged: no Ogg page in the last {stop - position} bytes")
             ignored = f"{stop - position} bytes after the last Ogg page"
             break
@@ -493,6 +503,10 @@ def _ogg(data: Bytes, start: int, stop: int) -> Container:
         position = end
     if not links:
         raise Damaged("damaged: an Ogg file without the first page of a stream")
+    if not flags & LAST_PAGE:
+        ignored = together(
+            ignored, "that its last Ogg page is not marked as the end, as where a recording was broken off"
+        )
     return Container("OGG", tuple(zip(links, [*links[1:], position], strict=True)), ignored=ignored)
 
 

@@ -20,8 +20,8 @@ import numpy as np
 
 from mirflow.core import artifacts, audio, channels
 from mirflow.core.errors import MirflowError
-from mirflow.library import containers
-from mirflow.library.containers import Container, Damaged, StreamInfo, Window
+from mirflow.library import containers, layouts
+from mirflow.library.containers import JUNK, Container, Damaged, StreamInfo, Window
 
 VERSION = 2  # raise it when the samples change; `mirflow.workflow.upgrades` says which files of version 1 stay valid
 BLOCK = 65536  # samples per channel that are in memory at a time, about
@@ -34,6 +34,7 @@ MAX_PEAK = 1 << 31  # times full scale: floats may be scaled like integers; a fl
 SLACK = 0.5  # s that an MP4 or ASF header may announce too many: some include the delay of the encoder
 LACKING = 0.01  # s that FFmpeg may decode less than libsndfile announces
 PADDING = 8192  # samples, the most that an AAC encoder adds to fill its last frames
+UNKNOWN = "NONE"  # FFmpeg's name of a position that it does not know
 OPUS_RATE = 48000  # Hz, of all Opus (RFC 7845, 5.1): the rate in its header only says what was encoded
 
 DEMUXERS = {
@@ -446,6 +447,7 @@ class _Ffmpeg:
         import av
 
         self.kind, self.rate, self.announced, self.container = kind, 0, 0, None
+        self.beginning = bytes(window.data[window.start : min(window.start + JUNK, window.stop)])
         with self._translated():
             self.container = av.open(window, format=DEMUXERS[kind], metadata_errors="replace")
             self.stream = self.container.streams.best("audio")
@@ -468,7 +470,13 @@ class _Ffmpeg:
             tags = {name.upper(): value for name, value in self.stream.metadata.items()}
             mask = re.fullmatch(r"0x([0-9A-Fa-f]{1,8})", tags.get("WAVEFORMATEXTENSIBLE_CHANNEL_MASK", ""))
             return channels.of_mask(int(mask[1], 16)) if mask else ()
-        return () if self.is_in_file_order else tuple(channel.name for channel in self.first.layout.channels)
+        if self.is_in_file_order:
+            return ()
+        names = tuple(channel.name for channel in self.first.layout.channels)
+        if self.codec == "aac" and set(names) == {UNKNOWN}:
+            of_header = layouts.of_aac_header(self.stream.codec_context.extradata or b"")
+            return of_header or (layouts.of_adts(self.beginning) if self.kind == "ADTS" else ())
+        return names
 
     @contextmanager
     def _translated(self, decoded: int = 0) -> Iterator[None]:

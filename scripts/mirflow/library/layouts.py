@@ -1,7 +1,8 @@
-"""The channel layouts that AIFF and MP4 files state. Unlike those of WAV files, they are in any order: C L R Ls Rs LFE.
+"""The channel layouts that AIFF, MP4 and AAC state. Unlike those of WAV files, they are in any order: C L R Ls Rs LFE.
 
 Apple's AudioChannelLayout is in the chunk CHAN of AIFF and in the box chan of MP4 (CoreAudioBaseTypes.h); the box chnl
-is that of ISO 14496-12, with the positions and layouts of ISO 23091-3.
+is that of ISO 14496-12, with the positions and layouts of ISO 23091-3. AAC states an unusual layout by a program config
+element (ISO 14496-3, 4.4.1.1), in a stream or in the header of an MP4 file.
 """
 
 import struct
@@ -9,6 +10,9 @@ import struct
 from mirflow.core import channels
 
 USE_DESCRIPTIONS, USE_BITMAP = 0, 1 << 16
+# Of AAC: the number of the element, and object types: those that are followed by another one, and those that hold it.
+PROGRAM_CONFIG = 5
+WITH_EXTENSION, GENERAL_AUDIO = (5, 29), (1, 2, 3, 4, 6, 7)
 MOST_CHANNELS = 64
 # Apple's label of a channel → its position.
 LABELS = {
@@ -76,3 +80,77 @@ def of_iso(content: bytes) -> tuple[str, ...]:
     if content[1]:
         return tuple(ISO_LAYOUTS.get(content[1], "").split()) if not any(content[2:10]) else ()  # none are left out
     return tuple(ISO_POSITIONS[one] for one in content[2:]) if max(content[2:], default=0) < len(ISO_POSITIONS) else ()
+
+
+class _Bits:
+    """Bytes, read bit by bit; zeros after their end."""
+
+    def __init__(self, content: bytes) -> None:
+        self.value, self.left = int.from_bytes(content), 8 * len(content)
+
+    def take(self, count: int) -> int:
+        """Return the next bits as a number."""
+        self.left -= count
+        return (self.value >> self.left if self.left >= 0 else self.value << -self.left) & ((1 << count) - 1)
+
+
+def of_adts(content: bytes) -> tuple[str, ...]:
+    """Return the positions that the program config element in an ADTS frame states; empty where there is none.
+
+    They are in the order of the elements, in which FFmpeg leaves the channels of such a layout.
+
+    Parameters
+    ----------
+    content : begins with the header of the frame
+    """
+    if len(content) < 9 or (content[2] & 1) << 2 | content[3] >> 6:  # a channel configuration
+        return ()
+    bits = _Bits(content[7 if content[1] & 1 else 9 :])
+    return _of_program(bits) if bits.take(3) == PROGRAM_CONFIG else ()
+
+
+def of_aac_header(content: bytes) -> tuple[str, ...]:
+    """Return the positions that an AudioSpecificConfig (ISO 14496-3, 1.6.2.1) states, as `of_adts` does."""
+    bits = _Bits(content)
+
+    def object_type() -> int:
+        kind = bits.take(5)
+        return 32 + bits.take(6) if kind == 31 else kind
+
+    def rate() -> None:
+        if bits.take(4) == 15:
+            bits.take(24)
+
+    kind = object_type()
+    rate()
+    if bits.take(4):  # a channel configuration
+        return ()
+    if kind in WITH_EXTENSION:
+        rate()
+        kind = object_type()
+    bits.take(1)
+    if bits.take(1):  # depends on a core coder, whose delay follows
+        bits.take(14)
+    bits.take(1)
+    return _of_program(bits) if kind in GENERAL_AUDIO else ()
+
+
+def _of_program(bits: _Bits) -> tuple[str, ...]:
+    """Return the positions in a program config element; empty where their number or kind is unusual."""
+    bits.take(4 + 2 + 4)
+    front, side, back, low, *_ = (bits.take(width) for width in (4, 4, 4, 2, 3, 4))
+    for width in (4, 4, 3):  # of mixdowns
+        if bits.take(1):
+            bits.take(width)
+    is_pair = [[bits.take(5) >> 4 for _ in range(count)] for count in (front, side, back)]
+    pairs = [sum(part) for part in is_pair]
+    # The elements of the front are from the centre to the sides, and those of the back from the sides to the centre.
+    of_pairs = ("FLC FRC FL FR", "SL SR", "SL SR BL BR" if not side else "BL BR")
+    of_pairs = [names.split()[-2 * count :] if count else [] for names, count in zip(of_pairs, pairs, strict=True)]
+    singles = (["FC"], [], ["BC"])
+    found: list[str] = []
+    for part, names, single in zip(is_pair, of_pairs, singles, strict=True):
+        for pair in part:
+            found += [names.pop(0), names.pop(0)] if pair and names else single[:1] if not pair and single else [""]
+    found += ["LFE", "LFE2", ""][:low]
+    return tuple(found) if bits.left >= 0 and all(found) else ()

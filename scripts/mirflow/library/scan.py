@@ -9,8 +9,17 @@ from pathlib import Path
 from mirflow.core.errors import MirflowError
 from mirflow.core.layout import OF_ALL, OWN_FOLDER, SERIES, is_artifact, shorten
 
-LOSSLESS = ("flac", "wav", "aiff", "aif")  # of files with equal names, the first of these gets the plain id
-EXTENSIONS = (*LOSSLESS, "opus", "ogg", "m4a", "aac", "mp3", "wma")
+LOSSLESS = (
+    "flac",
+    "wav",
+    "aiff",
+    "aif",
+    "aifc",
+    "rf64",
+    "bw64",
+    "w64",
+)  # of files with equal names, the first of these gets the plain id
+EXTENSIONS = (*LOSSLESS, "opus", "ogg", "oga", "m4a", "aac", "latm", "loas", "mp3", "wma")
 
 # Characters that break shells, Snakemake (wildcards in braces, path variables in angle brackets) or the track list
 # (control characters). Bytes that are not UTF-8 arrive as lone surrogates. "%" is encoded only where it would look like

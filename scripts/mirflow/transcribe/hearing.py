@@ -36,9 +36,10 @@ def activations(
 
     Returns
     -------
-    activations; all zero where the stem is silent (nothing above -70 LUFS), without asking the backend
+    activations; all zero where the stem is silent (nothing above -47 LU re the mix), without asking the backend
     """
-    of_stem, of_mix = (integrated_loudness(sound) for sound in (drums, full_mix))
+    of_mix = integrated_loudness(full_mix)
+    of_stem = integrated_loudness(drums, loudness.gate_of_stems(of_mix))
     level = heard_level(of_stem, of_mix)
     if level is None:
         return DrumActivations(np.zeros((int(drums.duration * FRAME_RATE) + 1, len(DRUMS)), np.float32), drums.duration)
@@ -69,9 +70,9 @@ def _pair(found: np.ndarray | tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray
     return (found, np.zeros((0, len(DRUMS)), np.float32)) if isinstance(found, np.ndarray) else found
 
 
-def integrated_loudness(sound: Audio) -> float | None:
-    """Return the loudness of a sound in LUFS; None for silence."""
-    return loudness.integrated_loudness(loudness.step_powers(sound.samples, sound.rate, sound.layout))
+def integrated_loudness(sound: Audio, gate: float = loudness.ABSOLUTE_GATE) -> float | None:
+    """Return the loudness of a sound in LUFS; None where nothing is above the gate, also in LUFS."""
+    return loudness.integrated_loudness(loudness.step_powers(sound.samples, sound.rate, sound.layout), gate)
 
 
 def heard_level(stem: float | None, mix: float | None) -> float | None:

@@ -119,10 +119,15 @@ def separate(
 def _separate_chunk(
     samples: np.ndarray, rate: int, layout: Sequence[str], gains: Callable[..., Gains]
 ) -> dict[str, np.ndarray]:
-    """Separate one chunk [channel, n]. Returns drums, bass and vocals, float32 [channel, n]; nothing for silence."""
+    """Separate one chunk [channel, n]. Returns drums, bass and vocals, float32 [channel, n]; nothing for silence.
+
+    An offset is no sound, and lossy formats may remove it. So nothing depends on it, and it stays in `other`, which is
+    what is left of the mix.
+    """
     from scipy.fft import next_fast_len
 
     channels, n = samples.shape
+    samples = samples - samples.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
     power = float(np.mean(np.square(samples), dtype=np.float64))
     if power == 0:
         return {}

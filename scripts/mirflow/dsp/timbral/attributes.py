@@ -37,6 +37,19 @@ class Loudness:
     rms: np.ndarray
 
 
+def without_offset(samples: np.ndarray) -> np.ndarray:
+    """Return a signal, float32 [n], without its offset: the median of the means of frames of 0.2 s.
+
+    Where the means of these frames differ from each other by more than from 0, there is no offset: removing one would
+    add one to the silence between sounds.
+    """
+    size = RATE // 5
+    means = samples[: len(samples) // size * size].reshape(-1, size).mean(axis=1, dtype=np.float64)
+    offset = np.median(means) if len(means) else 0.0
+    is_one = len(means) and np.median(np.abs(means - offset)) < abs(offset)
+    return samples - np.float32(offset) if is_one else samples
+
+
 def normalised(mono: np.ndarray) -> np.ndarray | None:
     """Return a signal [n] at -24 LUFS, or with a peak of 1 if that is quieter; None at or below -70 LUFS."""
     import pyloudnorm
@@ -353,6 +366,9 @@ def reverberation_time(samples: np.ndarray) -> float | None:
     The method is that of Jan & Wang 2012 after Löllmann et al. 2010, on every second sample. It finds segments that
     decay freely, estimates the decay time of each segment by maximum likelihood, and takes the mode of the last 735
     estimates. These modes are smoothed over time and averaged over the segments.
+
+    An offset must be removed before, since it never decays: one of 5 % of full scale makes the driest drums the most
+    reverberant ones.
 
     As in the original, segments that decay during the whole frame are left out, and the first estimate is never removed
     from the histogram.
