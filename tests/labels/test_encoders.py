@@ -242,11 +242,11 @@ def test_embeddings_are_fetched_kept_and_mapped_with_one_load_of_each_model(tmp_
         (tmp_path / "mine.yaml").write_text(yaml.safe_dump(mine))
         main(["models", "fetch", "--configfile", str(tmp_path / "mine.yaml"), "--models", str(models)])
         assert len(server.asked) == 5 and "5 files of 5" in capsys.readouterr().out
-        done = run_snakemake(**where)
+        done = run_snakemake("-p", **where | {"labels": where["labels"].replace("}", ", encoder_device: cpu}")})
         assert done.returncode == 0 and len(server.asked) == 5, done.stdout
         wanted = {"embedding_clap": 3, "embedding_clap_vocals": 3, "embedding_muq": 3}
         assert {rule: count for rule, count in jobs(done.stdout).items() if rule != "all"} == wanted, done.stdout
-        assert done.stdout.count("gpu=1") == 9
+        assert done.stdout.count("gpu=1") == done.stdout.count(" --device cpu ") == 9
     kept = {(t, n): tmp_path / f"out/{t}/labels/{n}.npz" for t in "012" for n in ("clap", "clap.vocals", "muq")}
     assert all(embedding.Patches.load(path).model_files for path in kept.values())
     assert embedding.Patches.load(kept["1", "muq"]).output.shape == (1, 16)
