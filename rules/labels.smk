@@ -39,8 +39,8 @@ for heard in NETWORKS:
             f"<logs>/{{parent}}{{name}}/embedding_{heard.replace('.', '_')}.log",
         benchmark:
             f"<benchmarks>/{{parent}}{{name}}/embedding_{heard.replace('.', '_')}.jsonl"
-        # Each encoder has its own priority, so that a run loads each model once; they come last, since no other step
-        # waits for them.
+        # Each encoder has its own priority, so that a run loads each model once; they come last, since
+        # usually no other step waits for them.
         priority: 1 + ENCODED.index(network) if ENCODER else 20
         conda:
             "../envs/models.yaml" if ENCODER else "../envs/base.yaml"
