@@ -6,7 +6,9 @@ python -m pip install --quiet --disable-pip-version-check --no-deps \
     audio-separator==0.47.1 \
     beat-this==1.1.0 \
     torchaudio==2.11.0 \
-    audiobox_aesthetics==0.0.4
+    audiobox_aesthetics==0.0.4 \
+    muq==0.1.0 \
+    msst==0.1.0
 # The compiled parts of torchaudio are linked to CUDA, so that it cannot be imported beside another build of torch. It
 # works without them.
 python -c 'import torch; exit(torch.version.cuda is None)' \

@@ -1,4 +1,4 @@
-# Needs:  full_mix.flac; with stems.backend: demucs or roformer the files of a model
+# Needs:  full_mix.flac; with stems.backend: demucs, roformer or scnet the files of a model
 # Needs:  with transcribe.drum_stems: the files of that model
 # Makes:  the four stems with the mix's sampling rate, channels and length, in one job, and stems.json, which says how;
 #         on request full_mix_instrumental, the mix without its vocals

@@ -29,6 +29,7 @@ from mirflow.core import artifacts, audio, identity, layout
 from mirflow.core.audio import Audio
 from mirflow.export import build, tables, targets, tree
 from mirflow.export.settings import Settings
+from mirflow.labels import encoders
 from mirflow.report import build as statistics
 from mirflow.report import values as library_values
 from mirflow.report.page import details, overview
@@ -40,9 +41,10 @@ SECONDS = 8.0
 
 
 def kinds() -> tuple[str, ...]:
-    """Return all kinds that belong to the product (`identity.KINDS`, its features and exports)."""
+    """Return all kinds that belong to the product (`identity.KINDS`, its features, encoders and exports)."""
     exports = (f"export_{name}" for name in targets.names())
-    return (*identity.KINDS, *(f"feature_{name}" for name in features.names()), *exports)
+    encoded = (f"embedding_{name}" for name in encoders.names())
+    return (*identity.KINDS, *(f"feature_{name}" for name in features.names()), *encoded, *exports)
 
 
 def compute(kind: str) -> Any:
@@ -406,6 +408,42 @@ def _embedding() -> dict[str, Any]:
     return {"shape": patches.output.shape, "means": patches.output.mean(axis=0)}
 
 
+def _clap() -> dict[str, Any]:
+    from transformers import ClapFeatureExtractor
+
+    from mirflow.labels import encoders
+    from mirflow.labels.encoders.clap import Clap
+
+    def bands(input_features: Any) -> SimpleNamespace:
+        """Give the means of eight ranges of bands."""
+        return SimpleNamespace(audio_embeds=input_features.mean(dim=(1, 2)).reshape(-1, 8, 8).mean(dim=-1))
+
+    spectrogram = ClapFeatureExtractor(frequency_min=50, truncation="rand_trunc")
+    return {"vectors": encoders.embed(_music(), Clap(bands, 48000, 2 * 48000, "cpu", spectrogram), {}).output}
+
+
+def _muq() -> dict[str, Any]:
+    from mirflow.labels import encoders
+    from mirflow.labels.encoders.muq import MuQ
+
+    class Levels:
+        """Gives the levels of pieces of the sound."""
+
+        def preprocessing(self, sound: Any, names: list[str]) -> dict[str, Any]:
+            return {name: sound.reshape(len(sound), -1, 1200).square().mean(dim=-1) for name in names}
+
+        def normalize(self, levels: dict[str, Any]) -> dict[str, Any]:
+            return levels
+
+        def conv(self, levels: Any) -> Any:
+            return levels.reshape(len(levels), -1, 4)
+
+        def conformer(self, hidden: Any) -> SimpleNamespace:
+            return SimpleNamespace(last_hidden_state=hidden)
+
+    return {"vectors": encoders.embed(_music(), MuQ(Levels(), 24000, 2 * 24000, "cpu"), {}).output}
+
+
 def _head() -> dict[str, Any]:
     from mirflow.labels import heads
     from mirflow.labels.embedding import Patches
@@ -738,6 +776,7 @@ COMPUTE: dict[str, Callable[[], Any]] = {
     "stems_embedded": _stems_embedded,
     "stems_demucs": _trained(("drums", "bass", "other", "vocals")),
     "stems_roformer": _trained(("bass", "drums", "other", "vocals", "guitar", "piano")),
+    "stems_scnet": _trained(("drums", "bass", "other", "vocals")),
     "drum_stems": _drum_stems,
     "stem_files": _stem_files,
     "beat_activations_embedded": _beats_embedded,
@@ -757,6 +796,8 @@ COMPUTE: dict[str, Callable[[], Any]] = {
     "drums_png": _drums_png,
     "drums_mid": _drums_mid,
     "embedding": _embedding,
+    "embedding_clap": _clap,
+    "embedding_muq": _muq,
     "feature_head": _head,
     "describe_gguf": _describe,
     "describe_transformers": _describe,

@@ -60,9 +60,8 @@ def torch(path: Path) -> Path:
     """Write a checkpoint as torch.save does: a zip file with the pickled object and the numbers."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as file:
-        file.writestr("archive/data.pkl", b"\x80\x02}q\x00.")
-        file.writestr("archive/data/0", bytes(400))
-        file.writestr("archive/version", "3\n")
+        for name, content in (("data.pkl", b"\x80\x02}q\x00."), ("data/0", bytes(400)), ("version", b"3\n")):
+            file.writestr(zipfile.ZipInfo(f"archive/{name}"), content)  # whose time does not go on
     path.write_bytes(stream.getvalue())
     return path
 

@@ -20,7 +20,8 @@ README = REPOSITORY / "README.md"
 PAGES = [README, REPOSITORY / "CONTRIBUTING.md", REPOSITORY / "CHANGELOG.md", *sorted(REPOSITORY.glob("docs/*.md"))]
 FOLDERS = ("config", "demo", "docs", "envs", "profiles", "rules", "scripts", "tests")  # of paths in the text
 EXAMPLES = ("crest", "<")  # in paths of files that a reader makes
-OF_PROFILES, OF_ENTRIES = ("cores", "resources"), ("device", "separator")  # names before a colon that are no settings
+# Names before a colon that are no settings.
+OF_PROFILES, OF_ENTRIES = ("cores", "resources"), ("device", "network", "separator")
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 

@@ -19,6 +19,7 @@ import yaml
 
 import loopback
 import model_files
+import tiny_encoders
 import tiny_graphs
 import tiny_models
 from conftest import REPOSITORY, loop, write
@@ -30,7 +31,7 @@ from mirflow.labels import heads
 from mirflow.models import catalogue
 from mirflow.workflow import needs, settings
 
-PACKAGES = ("torch", "demucs", "beat_this", "audiobox_aesthetics", "llama_cpp", "gguf", "tokenizers")
+PACKAGES = ("torch", "demucs", "beat_this", "audiobox_aesthetics", "llama_cpp", "gguf", "tokenizers", "muq")
 WORDS = 3  # of an answer: random models repeat themselves sooner or later, which counts as a failure
 
 
@@ -98,6 +99,8 @@ MAKE = {  # model → what makes its files
     "adtof_frame_rnn": adtof,
     "audiobox-aesthetics": audiobox,
     "discogs-effnet": network,
+    "clap": tiny_encoders.clap,
+    "muq": tiny_encoders.muq,
     "music-flamingo-q6_k": flamingo,
     "granite-4.0-h-tiny": lambda folder, files: tiny_models.gguf_model(folder / files[0]),
     "t5-base": lambda folder, files: model_files.tokenizer(folder / files[0]),
@@ -115,7 +118,8 @@ def config(tmp_path_factory) -> Path:
     (root / "prompts.yaml").write_text(yaml.safe_dump(prompts))
     described = {"max_tokens": WORDS, "threads": 1, "prompts": str(root / "prompts.yaml")}
     described |= {"condense_model": "granite-4.0-h-tiny", "tokenizer": "t5-base"}
-    (root / "mine.yaml").write_text(yaml.safe_dump({"models": str(root / "models"), "describe": described}))
+    mine = {"models": str(root / "models"), "describe": described, "labels": {"embeddings": ["clap", "muq"]}}
+    (root / "mine.yaml").write_text(yaml.safe_dump(mine))
     return root / "mine.yaml"
 
 
@@ -167,7 +171,7 @@ def test_the_full_preset_from_the_first_download_to_the_info(config, tmp_path, m
         command = ["make", "run", "PRESET=full", f"LIBRARY={tmp_path / 'music'}", f"RESULTS={tmp_path / 'out'}",
                    "JOBS=2", f"CONFIG={config}", f"VENV={sys.prefix}", "-o", f"{sys.prefix}/flamingo.done"]  # fmt: skip
         done = subprocess.run(
-            command, cwd=REPOSITORY, env=environment | proxies, text=True, capture_output=True, timeout=900
+            command, cwd=REPOSITORY, env=environment | proxies, text=True, capture_output=True, timeout=1800
         )
         said = done.stdout + done.stderr
         print(said)
@@ -178,7 +182,7 @@ def test_the_full_preset_from_the_first_download_to_the_info(config, tmp_path, m
         asked = Counter(request.path for request in internet.asked if not request.path.startswith("http://cdn.test/"))
         assert set(asked) == addresses and {request.method for request in internet.asked} == {"GET"}
         files = needs.files(needed)
-        assert len(files) >= 16 and all((models / file.name).is_file() for file in files)
+        assert len(files) >= 22 and all((models / file.name).is_file() for file in files)
         recorded = {path.name.removesuffix(".sha256") for path in models.glob("*.sha256")}
         assert recorded == {file.name for file in files if not file.sha256}
         assert not [path.name for path in models.iterdir() if path.suffix in (".part", ".tag", ".lock")]
@@ -189,8 +193,10 @@ def test_the_full_preset_from_the_first_download_to_the_info(config, tmp_path, m
     for log in logs.iterdir():
         loads[log.name.split("_")[0].removesuffix(".log")] += log.read_text().count("mirflow: loading the model")
     assert {step: count for step, count in loads.items() if count} == {
-        "stems": 1, "beat": 1, "drum": 1, "feature": 1, "describe": 1, "condense": 1,
+        "stems": 1, "beat": 1, "drum": 1, "feature": 1, "describe": 1, "condense": 1, "embedding": 2,
     }, loads  # fmt: skip
+    kept = sorted(path.name for path in (tmp_path / "out/a track/labels").iterdir())
+    assert kept == ["clap.npz", "discogs-effnet.npz", "discogs-effnet.vocals.npz", "muq.npz"]
     assert "loading the model" in (logs / "feature_audiobox.log").read_text()
 
     # and the .INFO is complete

@@ -124,3 +124,43 @@ def roformer(
     torch.save(network.state_dict(), checkpoint)
     configuration.write_text(yaml.dump(content))  # with !!python/tuple, as trainers write it
     return checkpoint, configuration
+
+
+SCNET = {
+    "sources": list(SOURCES),
+    "audio_channels": 2,
+    "dims": [4, 8, 8, 16],
+    "nfft": 512,
+    "hop_size": 128,
+    "win_size": 512,
+    "normalized": True,
+    "band_SR": [0.23, 0.37, 0.4],
+    "band_stride": [1, 4, 4],
+    "band_kernel": [3, 4, 4],
+    "conv_depths": [1, 1, 1],
+    "compress": 4,
+    "conv_kernel": 3,
+    "num_dplayer": 2,
+    "expand": 1,
+}
+
+
+def scnet(folder: Path, name: str = "model", normalize: bool = False, **changed: object) -> tuple[Path, Path]:
+    """Write an SCNet with segments of half a second: a checkpoint and a configuration."""
+    import torch
+    import yaml
+    from msst.models.scnet import SCNet
+
+    torch.manual_seed(0)
+    model = SCNET | changed.pop("model", {})
+    content = {
+        "audio": {"chunk_size": 22050, "num_channels": 2, "sample_rate": 44100, "min_mean_abs": 0.0},
+        "model": model,
+        "training": {"instruments": model["sources"], "target_instrument": None},
+        "inference": {"batch_size": 1, "num_overlap": 4, "normalize": normalize},
+        **changed,
+    }
+    checkpoint, configuration = folder / f"{name}.ckpt", folder / f"{name}.yaml"
+    torch.save({"state": SCNet(**SCNET | {"sources": model["sources"]}).state_dict()}, checkpoint)
+    configuration.write_text(yaml.dump(content, sort_keys=False))
+    return checkpoint, configuration

@@ -1,8 +1,11 @@
 """Model files: fetched whole or not at all, only the right ones, and without a connection a person knows what to do."""
 
+import contextlib
 import email.utils
+import errno
 import hashlib
 import os
+import re
 import signal
 import socket
 import ssl
@@ -252,6 +255,23 @@ def test_a_server_that_goes_back_and_forth_is_given_up_too(server, tmp_path):
     assert "cannot be fetched" in refusal(net(server), tmp_path / "net.pb")
 
 
+def test_a_server_that_sends_a_byte_now_and_then_is_given_up(server, tmp_path, monkeypatch):
+    class Dripping(loopback.Handler):
+        def answer(self, found: Answer) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(CONTENT)))
+            self.end_headers()
+            for byte in range(100):
+                self.wfile.write(CONTENT[byte : byte + 1])
+                time.sleep(0.02)
+
+    server.RequestHandlerClass = Dripping
+    monkeypatch.setattr(transfer, "SLOW_WINDOW", 0.1)
+    said = refusal(net(server), tmp_path / "net.pb")
+    assert re.search(r"the server sends only \d+ bytes a second", said)
+    assert 5 < len(server.asked) < 15
+
+
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_a_busy_server_is_asked_again(server, tmp_path, status):
     busy = Answer(status=status)
@@ -431,9 +451,43 @@ def test_certificates_are_checked_once_and_those_of_the_network_count(server, tm
         assert "without encryption" in refusal(file, tmp_path / "net.pb")
 
 
+def test_a_folder_that_cannot_be_written_to_is_named_and_its_files_are_used(server, tmp_path, monkeypatch, capsys):
+    """A file system that is read-only does not refuse permission; its error is another one."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    said = refusal(net(server), tmp_path / "net.pb")
+    assert f"{tmp_path}: cannot be written to (Read-only file system)" in said and SHA256 in said
+    body = model_files.body("net.json", tmp_path)
+    (tmp_path / "net.json").write_bytes(body)
+    monkeypatch.setattr(download.artifacts, "write_bytes", refuse)
+    fetch(File("net.json", server.url("net.json"), "net"), tmp_path / "net.json")
+    assert "the hash is not recorded" in capsys.readouterr().err and server.asked == []
+
+
+def test_what_does_not_speak_http_is_said_to(tmp_path):
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    with listening.accept()[0] as client:
+                        client.recv(5000)
+                        client.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/net.pb"
+        assert "the answer is not HTTP (SSH-2.0" in refusal(File("net.pb", url, "net", SHA256), tmp_path / "net.pb")
+
+
 def test_a_full_disk_is_named(server, tmp_path, monkeypatch):
     monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     assert "1.0 MB are needed, 0.0 MB are free" in refusal(net(server), tmp_path / "net.pb")
+    assert not list(tmp_path.iterdir())
 
 
 # --- What a person sees -----------------------------------------------------------------------------------------------

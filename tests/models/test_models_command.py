@@ -61,10 +61,17 @@ def test_what_is_needed_is_listed_fetched_checked_and_forgotten(server, folder, 
     listed = models(*mine)
     assert listed.returncode == 0, listed.stderr
     lines = listed.stdout.splitlines()
-    assert [line.split()[0] for line in lines[1:3]] == ["missing", "missing"]
-    assert "ear.pb" in lines[1] and "known" in lines[1] and "labels.backend: essentia" in lines[1]
-    assert "mood.pb" in lines[2] and "unknown" in lines[2] and "MIT" in lines[2]
-    assert lines[-1].startswith("2 files, 0 there; 936 B to fetch. Licences: MIT.")
+    assert lines == [
+        "ear (MIT; labels.backend: essentia)",
+        "  tests",
+        "  missing  468 B  ear.pb",
+        "mood (MIT; labels.backend: essentia)",
+        "  tests",
+        "  missing  468 B  mood.pb  sha256 not known",
+        "",
+        f"2 files in {folder}, 0 there; 936 B to fetch.",
+        "Licences: MIT.",
+    ]
     assert server.asked == []  # looking is no reason to connect
 
     missing = models("check", *mine)
@@ -74,7 +81,8 @@ def test_what_is_needed_is_listed_fetched_checked_and_forgotten(server, folder, 
     assert fetched.returncode == 0, fetched.stderr
     assert fetched.stdout.endswith(f"2 files of 2 in {folder}\n")
     assert len(server.asked) == 2
-    assert models(*mine).stdout.splitlines()[-1].startswith("2 files, 2 there. Licences")
+    assert models(*mine).stdout.splitlines()[-2] == f"2 files in {folder}, 2 there."
+    assert "  there  468 B  mood.pb  sha256 of its first download" in models(*mine).stdout
     again = models("fetch", *mine)
     assert again.returncode == 0 and len(server.asked) == 2
     assert models("check", *mine).returncode == 0

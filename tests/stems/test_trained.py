@@ -3,6 +3,7 @@
 import json
 import pickle
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("demucs.hf")
 pytest.importorskip("audio_separator.separator")
 pytest.importorskip("safetensors")
+pytest.importorskip("msst")
 
 import tiny_separators  # noqa: E402
-from mirflow.stems import demucs, roformer  # noqa: E402
+from mirflow.stems import demucs, mdx23c, roformer, scnet  # noqa: E402
 
 SIX = ("bass", "drums", "other", "vocals", "guitar", "piano")
 
@@ -346,8 +348,13 @@ def test_a_short_track_is_what_the_network_says_of_it(tmp_path, kind, suffix):
         ({"model": {"time_transformer_depth": 0}}, r"unknown: layers\.0\.0\S+"),
         ({"training": {"instruments": ["drums", "bass", "vocals"]}}, "num_stems is 4, but 3 instruments are named"),
         ({"training": {"target_instrument": "vocals"}}, r"model\.ckpt: it separates vocals, but drums and bass"),
-        ({"training": {"instruments": None}}, r"model\.yaml: not the configuration of a RoFormer"),
-        ({"audio": {}}, r"model\.yaml: not the configuration of a RoFormer \(KeyError: 'chunk_size'\)"),
+        ({"training": {"instruments": None}}, r"model\.yaml: the key training\.instruments is missing"),
+        ({"audio": {}}, r"model\.yaml: the key audio\.chunk_size or inference\.chunk_size is missing"),
+        (
+            {"audio": {"chunk_size": "long"}},
+            r"model\.yaml: the key audio\.sample_rate or model\.sample_rate is missing",
+        ),
+        ({"training": {"instruments": 3}}, r"model\.yaml: not the configuration of a RoFormer \(TypeError"),
     ],
     ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else "",
 )
@@ -355,6 +362,74 @@ def test_a_configuration_that_is_another_networks_is_refused(tmp_path, changed, 
     files = tiny_separators.roformer(tmp_path, **changed)
     with pytest.raises(MirflowError, match=said):
         roformer.load(files, "cpu")
+
+
+@pytest.mark.parametrize("kind", ["bs", "mel", "scnet", "mdx23c"])
+def test_a_configuration_that_is_cut_off_at_the_end_of_a_line_is_noticed(tmp_path, kind):
+    """It is YAML all the same. What no cut takes away must be all that decides what the network computes."""
+    make, module = {"mdx23c": (tiny_separators.mdx23c, mdx23c), "scnet": (tiny_separators.scnet, scnet)}.get(
+        kind, (partial(tiny_separators.roformer, kind=kind), roformer)
+    )
+    files, load = make(tmp_path), module.load
+    content = yaml.unsafe_load(files[1].read_text())  # with the sections in the order in which trainers write them
+    order = [name for name in ("audio", "model", "training", "inference") if name in content]
+    lines = yaml.dump({name: content[name] for name in order}, sort_keys=False).splitlines(keepends=True)
+    whole = load(files, "cpu")
+    refused = 0
+    for count in range(len(lines)):
+        files[1].write_text("".join(lines[:count]))
+        try:
+            cut = load(files, "cpu")
+        except MirflowError as error:
+            refused += 1
+            assert str(error).startswith((f"{files[1]}: ", f"{files[0]}: ")) and "\n" not in str(error)
+        else:
+            assert (cut.sources, cut.rate, cut.segment) == (whole.sources, whole.rate, whole.segment), lines[count]
+            assert cut.network.state_dict().keys() == whole.network.state_dict().keys(), lines[count]
+    assert refused > len(lines) - 8
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_an_scnet_hears_the_level_that_it_was_trained_with(tmp_path, normalize):
+    separator = scnet.load(tiny_separators.scnet(tmp_path, normalize=normalize), "cpu")
+    assert (separator.segment, separator.rate, separator.sources) == (
+        22050,
+        44100,
+        ("drums", "bass", "other", "vocals"),
+    )
+    mix = music(0.5)  # one segment
+    stems = trained.separate(mix, separator, overlap=0)
+    mean, scale = trained.mean_and_deviation(mix.samples)
+    level = 1 if normalize else 0.1
+    with torch.no_grad():
+        expected = separator.network(torch.from_numpy((mix.samples - mean) / scale * level)[None])[0].numpy()
+    for name, source in zip(separator.sources, expected / level * scale, strict=True):
+        np.testing.assert_allclose(stems[name], source + (mean if name == "other" else 0), atol=1e-6)
+    assert np.abs(stems["drums"] - stems["bass"]).max() > 1e-4
+    long = trained.separate(music(1.3), separator)
+    assert long["drums"].shape == (2, round(1.3 * RATE)) and all(np.isfinite(stem).all() for stem in long.values())
+    with pytest.raises(MirflowError, match="float32 only"):
+        trained.separate(mix, separator, precision="bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"model": {"dims": "wide"}}, r"model\.yaml: not the configuration of an SCNet"),
+        ({"model": {"tran_depth": 1}}, r"model\.yaml: not the configuration of an SCNet \(TypeError"),  # another kind
+        ({"model": {"dims": [4, 8, 8, 32]}}, r"model\.ckpt: weights of another network"),
+        ({"model": {"sources": ["vocals", "other"]}}, r"model\.ckpt: it separates vocals, other, but drums and bass"),
+        (
+            {"training": {"instruments": ["bass", "drums", "other", "vocals"]}},
+            r"model\.yaml: the sources are drums, bass",
+        ),
+    ],
+    ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else "",
+)
+def test_a_configuration_that_is_not_that_of_the_scnet_is_refused(tmp_path, changed, said):
+    files = tiny_separators.scnet(tmp_path, **changed)
+    with pytest.raises(MirflowError, match=said):
+        scnet.load(files, "cpu")
 
 
 def test_neither_file_of_a_roformer_can_run_code(tmp_path, monkeypatch):

@@ -41,6 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
     text = ""
     if given["texts"]:
         model = Model("gguf_text", (arguments.model,), arguments.device, arguments.threads)
+        # By its key, like the describing model: see `mirflow.commands.describe.session`.
         backend = cache.get((model, arguments.identity.read_bytes()), model.load)
         try:
             answer = ask(backend, prompt.fill(given), how)

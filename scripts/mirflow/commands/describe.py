@@ -54,7 +54,11 @@ def arguments_of_decoding(parser: argparse.ArgumentParser) -> None:
 
 
 def session(arguments: argparse.Namespace) -> Session:
-    """Return a session with the model, which is loaded unless it is cached."""
+    """Return a session with the model, which is loaded unless it is cached.
+
+    Not by `loading.load`, which would read gigabytes once more for their hashes: the rule describe_model has compared
+    these, for all tracks and texts, and what it wrote is a part of the key.
+    """
     model = Model(arguments.backend, tuple(arguments.model), arguments.device, arguments.threads)
     return cache.get((model, arguments.identity.read_bytes()), lambda: Session(model.load()))
 

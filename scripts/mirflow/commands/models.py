@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import textwrap
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from mirflow.core.layout import CONFIG
 from mirflow.models import catalogue, download
 from mirflow.models.catalogue import File
 from mirflow.workflow import needs, settings
-from mirflow.workflow.needs import Need
+from mirflow.workflow.needs import Need, State
 from mirflow.workflow.wording import count, table
 
 PRESET = "full"
+WIDTH = 80  # columns
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -61,30 +63,38 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _listing(needed: list[Need]) -> str:
-    """Return a table of the files, and what they are in total."""
-    rows, missing, there, unknown = [], 0, 0, 0
+    """Return the models with their files, each file under the first model that it belongs to, and what they are in all.
+
+    No line is longer than `WIDTH`, except for long names.
+    """
     every = needs.files(needed)
-    for file, need in every.items():
-        state = needs.state(file)
-        size = file.size if state.there is None else state.there
-        there += state.there is not None
-        if state.there is None:
-            missing += (size or 0) - min(state.begun, size or 0)
-            unknown += size is None
-        begun = f"{download.size(state.begun)} of it" if state.begun else "missing"
-        what = begun if state.there is None else "there"
-        shown = download.size(size) if size else "?"
-        rows.append((what, shown, file.name, file.licence or "none stated", state.hash, need.because or need.model))
-    header = ("", "size", f"file in {catalogue.folder()}", "licence", "sha256", "needed for")
-    lines = [*table(header, rows, right=(1,)), ""]
-    left = f"{download.size(missing)} to fetch" if missing or not unknown else ""
+    states = {file: needs.state(file) for file in every}
+    rows = {file: _row(file, state) for file, state in states.items()}
+    lines = []
+    for need in needed:
+        about = catalogue.entry(need.model)
+        terms = [about.get("licence") or "no licence stated", *([need.because] if need.because else [])]
+        lines += textwrap.wrap(f"{need.model} ({'; '.join(terms)})", WIDTH, subsequent_indent="  ")
+        lines += textwrap.wrap(about["purpose"], WIDTH, initial_indent="  ", subsequent_indent="  ")
+        own = [rows[file] for file, first in every.items() if first is need]
+        lines += table(("",) * 4, own, right=(1,))[1:] if own else ["  its files stand above"]
+    missing = {file: state for file, state in states.items() if state.there is None}
+    unknown = sum(file.size is None for file in missing)
+    amount = sum((file.size or 0) - min(state.begun, file.size or 0) for file, state in missing.items())
+    left = f"{download.size(amount)} to fetch" if amount or not unknown else ""
     more = f"{count(unknown, 'file')} of unknown size" if unknown else ""
-    lines.append(
-        f"{count(len(every), 'file')}, {there} there"
-        + (f"; {' and '.join(filter(None, (left, more)))}" if there < len(every) else "")
-        + f". Licences: {'; '.join(sorted({file.licence or 'none stated' for file in every}))}."
-    )
-    return "\n".join(lines)
+    said = f"{count(len(every), 'file')} in {catalogue.folder()}, {len(every) - len(missing)} there"
+    said += f"; {' and '.join(filter(None, (left, more)))}." if missing else "."
+    licences = sorted({file.licence or "none stated" for file in every})
+    return "\n".join([*lines, "", said, *textwrap.wrap(f"Licences: {'; '.join(licences)}.", WIDTH)])
+
+
+def _row(file: File, state: State) -> tuple[str, str, str, str]:
+    """Return what is there of a file, its size and name, and what is to be said of its hash."""
+    size = file.size if state.there is None else state.there
+    begun = f"{download.size(state.begun)} of it" if state.begun else "missing"
+    hash = {"known": "", "recorded": "sha256 of its first download", "unknown": "sha256 not known"}[state.hash]
+    return f"  {begun if state.there is None else 'there'}", download.size(size) if size else "?", file.name, hash
 
 
 def _each(every: dict[File, Need], fetching: bool) -> bool:

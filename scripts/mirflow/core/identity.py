@@ -30,13 +30,14 @@ NOTES = PACKAGE / "__pycache__" / "identity.json"  # what `read` has read
 HEX_DIGITS = 12  # of a module's hash
 
 # Kind of artifact → the modules that make it; VERSION stands in the first. Features are kinds of their own:
-# "feature_<name>" is made by `mirflow.features.<name>`, which declares its version; "export_<target>" by
-# `mirflow.export.targets.<target>`.
+# "feature_<name>" is made by `mirflow.features.<name>`, which declares its version; "embedding_<encoder>" by
+# `mirflow.labels.encoders.<encoder>`; "export_<target>" by `mirflow.export.targets.<target>`.
 KINDS: dict[str, tuple[str, ...]] = {
     "full_mix": ("library.full_mix",),
     "stems_embedded": ("stems.embedded",),
     "stems_demucs": ("stems.demucs",),
     "stems_roformer": ("stems.roformer",),
+    "stems_scnet": ("stems.scnet",),
     "drum_stems": ("stems.drum_stems", "stems.mdx23c"),
     "stem_files": ("stems.files",),
     "full_mix_instrumental": ("stems.instrumental",),
@@ -140,6 +141,8 @@ def modules(kind: str) -> tuple[str, ...]:
     """
     if kind not in KINDS and kind.startswith("feature_"):
         return (f"features.{kind.removeprefix('feature_')}",)
+    if kind not in KINDS and kind.startswith("embedding_"):
+        return (f"labels.encoders.{kind.removeprefix('embedding_')}",)
     if kind.startswith("export_"):
         return (f"export.targets.{kind.removeprefix('export_')}", "export.build")
     return KINDS[kind]

@@ -1,5 +1,9 @@
-"""Embeddings: the output of a network of config/models.yaml (``network``) for each patch of a track."""
+"""Embeddings: the output of a network of config/models.yaml (``network``) for each patch of a track.
 
+Here are the networks that Essentia runs; others are in `mirflow.labels.encoders`.
+"""
+
+import importlib.util
 import io
 import zipfile
 from collections.abc import Sequence
@@ -16,6 +20,7 @@ from mirflow.core.layout import STEMS
 from mirflow.models import catalogue, graphs
 
 VERSION = 1  # raise it when values change
+SHORTEST = 1.0  # s; of a shorter track the output would be meaningless
 SILENCE = 1e-4  # of full scale (-80 dB): a patch whose samples all lie below counts as silent
 # A stem holds traces of the other instruments even where its own are silent: of stems, patches with a lower RMS level
 # than this count as silent.
@@ -31,8 +36,7 @@ class Framing:
     rate : Hz
     hop : samples from frame to frame
     patch, step : frames of a patch, and from patch to patch
-    shortest : s; of a shorter track the output would be meaningless. TempoCNN finds a tempo even in the silence that
-        pads a short track, so it only gets whole patches
+    shortest : s. TempoCNN finds a tempo even in the silence that pads a short track, so it only gets whole patches
     batch : patches at a time on a CPU, where many at once (Essentia's 64) take three times the memory for no gain; None
         for graphs that accept a single batch size
     """
@@ -41,7 +45,7 @@ class Framing:
     hop: int
     patch: int
     step: int
-    shortest: float = 1.0
+    shortest: float = SHORTEST
     batch: int | None = None
 
 
@@ -200,16 +204,29 @@ def network_entry(name: str) -> dict:
 
     Raises
     ------
-    MirflowError : it has no such section, or names an unknown algorithm
+    MirflowError : it has no such section, or names an unknown algorithm or encoder
     """
     network = catalogue.entry(name).get("network")
     if network is None:
         raise MirflowError(f"models.yaml: {name} is not a network; the networks are {', '.join(names())}")
-    if network["algorithm"] not in FRAMINGS:
+    if "encoder" in network:
+        if not network["encoder"].isidentifier() or not _is_encoder(network["encoder"]):
+            raise MirflowError(f"models.yaml: {name}: unknown encoder {network['encoder']}")
+    elif network["algorithm"] not in FRAMINGS:
         raise MirflowError(
             f"models.yaml: {name}: unknown algorithm {network['algorithm']}; known are {', '.join(FRAMINGS)}"
         )
     return network
+
+
+def _is_encoder(name: str) -> bool:
+    return importlib.util.find_spec(f"mirflow.labels.encoders.{name}") is not None
+
+
+def shortest(name: str) -> float:
+    """Return how many seconds a track must have for a network's output."""
+    network = network_entry(name)
+    return FRAMINGS[network["algorithm"]].shortest if "algorithm" in network else SHORTEST
 
 
 def graph_file(name: str) -> catalogue.File:

@@ -69,10 +69,9 @@ def head_entry(name: str) -> dict:
 def declare(name: str) -> Feature:
     """Return the declaration of a head, as a feature."""
     head, purpose = head_entry(name), catalogue.entry(name)["purpose"]
-    framing = embedding.FRAMINGS[embedding.network_entry(head["network"])["algorithm"]]
     stem = head.get("stem", "")
     silence = f"where {stem} stay below {embedding.SILENT_STEM_DB:.0f} dBFS" if stem else "in silence"
-    undefined = f"{silence}, or shorter than {framing.shortest:.0f} s"
+    undefined = f"{silence}, or shorter than {embedding.shortest(head['network']):.0f} s"
     if "labels" in head:
         meaning = f"{purpose}: label → probability, mean over the track; the likeliest ones, the fragment has all"
         fields = (Field(head["labels"], "probability", meaning=meaning, undefined=undefined, kind=dict),)

@@ -113,16 +113,19 @@ _SCHEMA = {
                     },
                     "network": {
                         "type": "object",
-                        "required": ["algorithm"],
+                        "oneOf": [
+                            {"required": ["algorithm"], "not": {"required": ["encoder"]}},
+                            {"required": ["encoder"], "maxProperties": 1},
+                        ],
                         "additionalProperties": False,
-                        "properties": {"algorithm": _TEXT, "input": _TEXT, "output": _TEXT},
+                        "properties": {"algorithm": _TEXT, "input": _TEXT, "output": _TEXT, "encoder": _TEXT},
                     },
                     "separator": {
                         "type": "object",
                         "required": ["backend"],
                         "additionalProperties": False,
                         "properties": {
-                            "backend": {"enum": ["demucs", "roformer", "mdx23c"]},
+                            "backend": {"enum": ["demucs", "roformer", "scnet", "mdx23c"]},
                             "weights": {
                                 "type": "array",
                                 "items": {"type": "array", "items": {"type": "number", "minimum": 0}},

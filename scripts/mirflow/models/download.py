@@ -146,7 +146,7 @@ def _record(at: Path, found: str) -> None:
     )
     try:
         artifacts.write_bytes(_record_path(at), f"{found}  {at.name}\n".encode())
-    except PermissionError:
+    except OSError:
         print(f"{at.parent} cannot be written to: the hash is not recorded", file=sys.stderr)
 
 
@@ -201,16 +201,22 @@ def fetch(
         to.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MirflowError(f"{to.parent}: cannot be made ({error.strerror})") from error
-    lock = Path(f"{to}.lock")
-    with FileLock(lock):  # another run may be fetching it
-        try:
-            if to.exists():
-                verify(file, to)
-            else:
-                _fetch(file, to, wait, report or Lines(file.name).report)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                lock.unlink()
+    lock = FileLock(f"{to}.lock")  # another run may be fetching it
+    try:
+        lock.acquire()
+    except OSError as error:
+        raise MirflowError(
+            f"{to.parent}: cannot be written to ({error.strerror}); {file.name} belongs there, {_by_hand(file, to)}"
+        ) from error
+    try:
+        if to.exists():
+            verify(file, to)
+        else:
+            _fetch(file, to, wait, report or Lines(file.name).report)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            Path(lock.lock_file).unlink()
+        lock.release()
 
 
 def _fetch(file: File, to: Path, wait: Callable[[float], None], report: Report) -> None:

@@ -261,6 +261,7 @@ KINDS: dict[str, tuple[str, Callable[[Path], str | None]]] = {
     ".safetensors": ("a file of safetensors", _safetensors),
     ".gguf": ("a GGUF file", _gguf),
     ".ckpt": ("a checkpoint of torch", _torch),
+    ".bin": ("a checkpoint of torch", _torch),
     ".pt": ("a checkpoint of torch", _torch),
     ".pth": ("a checkpoint of torch", _torch),
 }

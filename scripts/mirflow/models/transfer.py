@@ -13,6 +13,7 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import BadStatusLine, RemoteDisconnected
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 TIMEOUT = (30.0, 60.0)  # s for a connection; s without a byte
 CHUNK = 1 << 20  # bytes that are read at most at once
 REPORT_INTERVAL = 0.5  # s between two calls of `report`
+
+# A server that sends a byte now and then would never run into a timeout.
+SLOWEST = 500.0  # bytes a second, over `SLOW_WINDOW`; with less, another connection is tried
+SLOW_WINDOW = 60.0  # s
+PROGRESS = 1 << 16  # bytes that must have come since the last attempt for it to count as one that got on
 
 # How long a transfer waits, all pauses together, without a new byte: for a server that has answered, and where none has
 # answered yet, since there is probably no connection at all.
@@ -111,7 +117,7 @@ def receive(
             try:
                 _attempt(session, source, part, offset, report)
             except _Interrupted as error:
-                if _size(part) > longest:
+                if _size(part) >= longest + PROGRESS:
                     failures, waited, longest = 0, 0.0, _size(part)
                 answered = answered or error.answered
                 pause = max(min(2.0**failures, LONGEST_PAUSE), error.pause)
@@ -233,7 +239,9 @@ def _reason(error: Exception) -> str:
             break
         error = inner
     text = " ".join(str(error.args[-1] if error.args else error).split())
-    text = re.sub(r"^<[^>]*>: |^HTTPS?Connection(Pool)?\([^)]*\): ", "", text)
+    text = re.sub(r"^<[^>]*>: |^\w*Connection(Pool)?\([^)]*\): ", "", text)
+    if isinstance(error, BadStatusLine) and not isinstance(error, RemoteDisconnected):
+        return f"the answer is not HTTP ({text[:80]})"
     return text or type(error).__name__
 
 
@@ -302,9 +310,7 @@ def _write(
     length = answer.headers.get("Content-Length", "")
     chunked = "chunked" in answer.headers.get("Transfer-Encoding", "").lower()
     whole = answer.status_code == 200
-    if whole:
-        offset = 0
-        _note_version(part, answer)
+    offset = 0 if whole else offset
     total = offset + int(length) if length.isdecimal() and not chunked else None
     if source.size and total is not None and total != source.size:
         discard(part)
@@ -315,7 +321,9 @@ def _write(
     if needed > free:
         raise TransferError(f"{part.parent}: {needed / 1e6:.1f} MB are needed, {free / 1e6:.1f} MB are free")
     expected = total if total is not None else source.size
-    reported, broken = 0.0, False
+    if whole:
+        _note_version(part, answer)
+    reported, broken, window = 0.0, False, (time.monotonic(), offset)
     with part.open("wb" if whole else "r+b") as stream:
         stream.seek(offset)
         try:
@@ -323,9 +331,14 @@ def _write(
             while piece := answer.raw.read1(CHUNK, decode_content=False):
                 stream.write(piece)
                 offset += len(piece)
-                if time.monotonic() - reported >= REPORT_INTERVAL:
-                    reported = time.monotonic()
+                now = time.monotonic()
+                if now - reported >= REPORT_INTERVAL:
+                    reported = now
                     report(offset, expected)
+                if now - window[0] >= SLOW_WINDOW:
+                    speed, window = (offset - window[1]) / (now - window[0]), (now, offset)
+                    if speed < SLOWEST:
+                        raise _Interrupted(f"the server sends only {speed:.0f} bytes a second")
         except urllib3.exceptions.ProtocolError:
             broken = True
     report(offset, expected)

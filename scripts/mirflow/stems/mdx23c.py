@@ -19,6 +19,12 @@ VERSION = 1  # raise it when the stems change
 PACKAGE = "audio-separator"
 # Standard deviation of what the network gets, of full scale: `trained.separate` gives it more than any recording has.
 LEVEL = 0.1
+REQUIRED = (  # what a configuration must state
+    "audio.chunk_size", "audio.dim_f", "audio.hop_length", "audio.n_fft", "audio.num_channels", "audio.sample_rate",
+    "model.act", "model.bottleneck_factor", "model.growth", "model.norm", "model.num_blocks_per_scale",
+    "model.num_channels", "model.num_scales", "model.num_subbands", "model.scale",
+    "training.instruments",
+)  # fmt: skip
 
 
 class MDX23C(Separator):
@@ -45,7 +51,7 @@ def load(files: Sequence[str | PathLike], device: str, segment: float = 0.0) -> 
     from ml_collections import ConfigDict
 
     checkpoint, configuration = roformer.pair(files, "an MDX23C")
-    about: dict[str, Any] = roformer.read_configuration(configuration)
+    about: dict[str, Any] = roformer.read_configuration(configuration, REQUIRED)
     try:
         audio, model, training = about["audio"], about["model"], about["training"]
         sources = tuple(
@@ -59,7 +65,7 @@ def load(files: Sequence[str | PathLike], device: str, segment: float = 0.0) -> 
             }
         )
         network = TFC_TDF_net(config, device=device)
-        rate, hop = int(audio.get("sample_rate") or 44100), int(audio["hop_length"])
+        rate, hop = int(audio["sample_rate"]), int(audio["hop_length"])
         # The network halves the number of frames at each of its scales, and a transform has one frame more than hops.
         frames = int(model["scale"][0]) ** int(model["num_scales"])
         hops = max(round((segment * rate or int(audio["chunk_size"])) / hop / frames), 1) * frames - 1

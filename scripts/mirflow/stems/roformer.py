@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 VERSION = 1  # raise it when the stems change
 PACKAGE = "audio-separator"
 
+# What a configuration must state. The classes have a default for most of it, and would compute something else with that
+# than what was trained: nothing but a missing key tells that a file was cut off at the end of a line.
+REQUIRED = (
+    "audio.chunk_size or inference.chunk_size", "audio.sample_rate or model.sample_rate",
+    "model.dim", "model.depth", "model.num_stems", "model.dim_head", "model.heads",
+    "model.stft_n_fft", "model.stft_hop_length", "model.stft_win_length",
+    "training.instruments", "inference",
+)  # fmt: skip
 SHOWN_KEYS = 3  # in an error message, of the weights that do not fit
 
 # Arguments that the classes accept but ignore: a network that was trained with one computes something else.
@@ -63,7 +71,7 @@ def load(files: Sequence[str | PathLike], device: str, segment: float = 0.0) -> 
     MirflowError : a file is damaged or something else, the two do not fit, or drums, bass or vocals are missing
     """
     checkpoint, configuration = pair(files, "a RoFormer")
-    about = read_configuration(configuration)
+    about = read_configuration(configuration, REQUIRED)
     try:
         arguments, training, audio = dict(about["model"]), about["training"], about.get("audio") or {}
         sources = tuple(
@@ -72,8 +80,8 @@ def load(files: Sequence[str | PathLike], device: str, segment: float = 0.0) -> 
                 [training.get("target_instrument")] if training.get("target_instrument") else training["instruments"],
             )
         )
-        rate = int(audio.get("sample_rate") or 44100)
-        chunk = int((about.get("inference") or {}).get("chunk_size") or audio["chunk_size"])
+        rate = int(audio.get("sample_rate") or arguments["sample_rate"])
+        chunk = int(about["inference"].get("chunk_size") or audio["chunk_size"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise MirflowError(
             f"{configuration}: not the configuration of a RoFormer ({type(error).__name__}: {error})"
@@ -98,12 +106,16 @@ def load(files: Sequence[str | PathLike], device: str, segment: float = 0.0) -> 
     )
 
 
-def read_configuration(path: Path) -> dict[str, Any]:
+def read_configuration(path: Path, required: Sequence[str]) -> dict[str, Any]:
     """Read the YAML of a model, in which tuples have a tag of their own; any other Python object is refused.
+
+    Parameters
+    ----------
+    required : keys that it must have, as "section" or "section.key", also several of which one is enough: "a.b or c.d"
 
     Raises
     ------
-    MirflowError : it is not valid, or holds such an object; names the file
+    MirflowError : it is not valid, holds such an object, or lacks a key; names the file
     """
     import yaml
 
@@ -119,7 +131,16 @@ def read_configuration(path: Path) -> dict[str, Any]:
         raise MirflowError(f"{path}: not a configuration ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict):
         raise MirflowError(f"{path}: not a configuration (an object is expected)")
+    for keys in required:
+        if not any(_has(content, key) for key in keys.split(" or ")):
+            raise MirflowError(f"{path}: the key {keys} is missing; perhaps the file was cut off")
     return content
+
+
+def _has(content: dict[str, Any], key: str) -> bool:
+    section, _, name = key.partition(".")
+    found = content.get(section)
+    return found is not None if not name else isinstance(found, dict) and found.get(name) is not None
 
 
 def _network(arguments: dict[str, Any], stems: int, path: Path) -> "torch.nn.Module":
@@ -172,7 +193,7 @@ def _state(path: Path) -> dict[str, "torch.Tensor"]:
         if path.suffix == ".safetensors":
             return load_file(path)
         stored = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-        for section in ("state_dict", "model_state_dict", "model"):
+        for section in ("state_dict", "model_state_dict", "model", "state"):
             if isinstance(stored, dict) and isinstance(stored.get(section), dict):
                 stored = stored[section]
         if not isinstance(stored, dict) or not all(isinstance(value, torch.Tensor) for value in stored.values()):

@@ -25,7 +25,8 @@ from mirflow.models import accelerator, catalogue
 if TYPE_CHECKING:
     import torch
 
-BACKENDS = {"demucs": "htdemucs", "roformer": "bs_roformer_4stems"}  # name → its default model
+# Name → its default model.
+BACKENDS = {"demucs": "htdemucs", "roformer": "bs_roformer_4stems", "scnet": "scnet_xl_ihf"}
 PRECISIONS = ("float32", "float16", "bfloat16")
 DEFAULTS = {"shifts": 0, "overlap": 0.25, "segment": 0.0, "precision": "float32"}
 
@@ -111,7 +112,7 @@ def load(files: Sequence[Path], device: str, *, backend: str, segment: float, en
 
 def package(backend: str) -> str:
     """Return the name of the package that runs a backend."""
-    return {"demucs": "demucs", "roformer": "audio-separator", "mdx23c": "audio-separator"}[backend]
+    return {"demucs": "demucs", "scnet": "msst"}.get(backend, "audio-separator")
 
 
 def _backend(about: dict) -> str | None:
