@@ -183,9 +183,7 @@ def relate(fingerprints: Iterable[tuple[str, str]], known: Known) -> Known:
             words[track] = fingerprint.words(text)[: 1 << POSITION_BITS]
             new.add(track)
     ids = sorted(words)
-    pairs = {
-        pair: match for pair, match in known.pairs.items() if new.isdisjoint(pair) and words.keys() >= set(pair)
-    }
+    pairs = {pair: match for pair, match in known.pairs.items() if new.isdisjoint(pair) and words.keys() >= set(pair)}
     for one, two, hits in _candidates([words[t] for t in ids], [number for number, t in enumerate(ids) if t in new]):
         first, second = words[ids[one]], words[ids[two]]
         if hits >= (LEAST_HITS if min(len(first), len(second)) >= SHORT else LEAST_HITS - 1):
