@@ -31,6 +31,8 @@ PATIENCE = 900.0  # s for an array that takes a minute where nothing else runs
 DAEMONS = ("munged", "slurmctld", "slurmd")
 OTHERS = (Path("/etc/slurm/slurm.conf"), Path("/etc/slurm-llnl/slurm.conf"), Path("/run/slurm/conf/slurm.conf"))
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+HOST = os.uname().nodename.partition(".")[0]
+CGROUPS = Path("/sys/fs/cgroup")
 ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL"}
 SHARES = 3
 TRACKS = 8
@@ -129,14 +131,13 @@ def cluster(folder: Path, proctrack: str, cpus: int) -> Iterator[None]:
     proctrack : how SLURM finds the processes of a job: linuxproc (by their parents), or cgroup, which holds them to
         their memory as well
     """
-    host = os.uname().nodename.partition(".")[0]
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20 - 1000
     for name in ("state", "spool"):
         (folder / name).mkdir(parents=True)
     (folder / "munge.key").touch(0o400)
     (folder / "munge.key").write_bytes(os.urandom(1024))
     task, constrain = ("cgroup", "yes") if proctrack == "cgroup" else ("none", "no")
-    text = SLURM_CONF.format(host=host, folder=folder, proctrack=proctrack, task=task, cpus=cpus, memory=memory)
+    text = SLURM_CONF.format(host=HOST, folder=folder, proctrack=proctrack, task=task, cpus=cpus, memory=memory)
     (folder / "slurm.conf").write_text(text)
     (folder / "cgroup.conf").write_text(CGROUP_CONF.format(constrain=constrain))
     munged = [
@@ -171,7 +172,10 @@ def end(configuration: Path) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
         if until(lambda: not started_in(configuration), 10):
-            return
+            break
+    for folder in sorted(CGROUPS.glob(f"*/slurm_{HOST}/**/"), reverse=True):  # what is below comes first
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def started_in(configuration: Path) -> list[int]:
@@ -374,11 +378,10 @@ def out_of_memory(site: Site, results: Path) -> str:
 def node_fails(site: Site, results: Path) -> str:
     """The machine of a share fails: SLURM puts it into the queue again, and it goes on when there is a machine."""
     job = begin(site, results, 1)
-    host = os.uname().nodename.partition(".")[0]
-    call("scontrol", "update", f"nodename={host}", "state=down", "reason=test")
+    call("scontrol", "update", f"nodename={HOST}", "state=down", "reason=test")
     check(until(lambda: not at_work(results)), f"processes are left: {at_work(results)}")
     before = states(job)
-    call("scontrol", "update", f"nodename={host}", "state=resume")
+    call("scontrol", "update", f"nodename={HOST}", "state=resume")
     check(until(lambda: has_ended(job), PATIENCE), f"the array does not end: {states(job)}")
     check(set(states(job).values()) == {"COMPLETED"}, f"{states(job)}")
     site.compare(results)
