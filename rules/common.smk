@@ -144,9 +144,10 @@ def complete(wildcards):
 
 
 def overviews(wildcards):
-    """What the report draws of all tracks that it is about."""
-    ready = exports.ready(RESULTS, TAKEN, UNMADE, CROPPING)
-    return [layout.track_files(RESULTS, track).overview for track in ready]
+    """What the report draws of all tracks that it is about; where it is made before the report, what there is of it."""
+    ready = exports.ready(RESULTS, {track: TAKEN[track] for track in TRACKS} if BATCH else TAKEN, UNMADE, CROPPING)
+    paths = [layout.track_files(RESULTS, track).overview for track in ready]
+    return paths if BATCH or not exports.is_alone() else [path for path in paths if os.path.exists(path)]
 
 
 def drawn(wildcards):

@@ -59,6 +59,13 @@ rule overview:
         " --downbeats {input.downbeats:q} --crops {input.crops:q} -o {output:q} 2> {log:q}"
 
 
+rule overviews:
+    "Measure what the report draws of all tracks: `make report` asks for it, batch by batch."
+    input:
+        overviews,
+    localrule: True
+
+
 rule report:
     "Make the page that shows the library."
     input:

@@ -1,7 +1,8 @@
 """Divide a library among the jobs of a real SLURM on this machine, and see that nothing is lost: ``make test-slurm``.
 
-It needs root, Debian's packages slurm-wlm and munge, and a machine without a SLURM of its own: the daemons are started
-on the loopback interface alone with a configuration in /etc/slurm, and ended and removed afterwards.
+It needs root, Debian's packages slurm-wlm and munge, and a machine without a SLURM of its own. The daemons listen on
+the loopback interface alone, and all of their files are in one temporary folder. However this program ends, also by
+SIGKILL, a process that it has forked ends the daemons and their jobs, and removes the folder.
 """
 
 import argparse
@@ -18,17 +19,24 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks import project
 from chaos import FEATURES, THEIRS, Wrong, check, content, piece, until
 from conftest import write
 from mirflow import features
 from mirflow.workflow.shares import Share
 
-CONFIGURATION = Path("/etc/slurm")
 PATIENCE = 900.0  # s for an array that takes a minute where nothing else runs
+DAEMONS = ("munged", "slurmctld", "slurmd")
+OTHERS = (Path("/etc/slurm/slurm.conf"), Path("/etc/slurm-llnl/slurm.conf"), Path("/run/slurm/conf/slurm.conf"))
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+HOST = os.uname().nodename.partition(".")[0]
+CGROUPS = Path("/sys/fs/cgroup")
 ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL"}
 SHARES = 3
 TRACKS = 8
+PIECES = {f"{'sub/' if index % 2 else ''}track {index}": piece(index, 5 + index / 2) for index in range(TRACKS)}
 SKIP = f"skip=[{', '.join(feature.name for feature in features.all_features() if feature.name not in FEATURES)}]"
 SLURM_CONF = """
 ClusterName=here
@@ -75,51 +83,114 @@ ConstrainDevices=no
 
 
 @contextlib.contextmanager
-def cluster(proctrack: str, cpus: int) -> Iterator[None]:
+def guarded() -> Iterator[Path]:
+    """Give a folder for all files. At the end, whatever it is, no cluster that runs in it is left, nor the folder."""
+    folder = Path(tempfile.mkdtemp(prefix="mirflow-test-slurm-"))
+    folder.chmod(0o755)
+    reading, writing = os.pipe()  # no program that is started inherits it
+    guard = os.fork()
+    if guard == 0:
+        os.setsid()  # beyond Ctrl-C
+        for number in STOPS:
+            signal.signal(number, signal.SIG_IGN)
+        os.close(writing)
+        os.read(reading, 1)  # nothing ever comes: it returns when the other process is gone
+        try:
+            for configuration in folder.glob("*/slurm.conf"):
+                end(configuration)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            os._exit(0)
+    try:
+        yield folder
+    finally:
+        os.close(writing)
+        os.waitpid(guard, 0)
+
+
+def check_machine() -> None:
+    """Check that a SLURM can be started here, and that none is here already."""
+    if os.geteuid() != 0:
+        raise SystemExit("SLURM's daemons need root")
+    if missing := [name for name in (*DAEMONS, "sbatch", "squeue") if not shutil.which(name)]:
+        raise SystemExit(f"no {', '.join(missing)} here: install Debian's packages slurm-wlm and munge")
+    found = [str(path) for path in OTHERS if path.exists()]
+    found += [f"${name}" for name in os.environ if name.startswith("SLURM_")]
+    found += [f"process {pid}" for pid in call("pgrep", "-x", "slurm.*").split()]
+    if found:
+        raise SystemExit(f"this machine has a SLURM of its own, which is left alone: {', '.join(found)}")
+
+
+@contextlib.contextmanager
+def cluster(folder: Path, proctrack: str, cpus: int) -> Iterator[None]:
     """Run SLURM's daemons on this machine.
 
     Parameters
     ----------
+    folder : for all of their files
     proctrack : how SLURM finds the processes of a job: linuxproc (by their parents), or cgroup, which holds them to
         their memory as well
     """
-    if (CONFIGURATION / "slurm.conf").exists():
-        raise SystemExit(f"{CONFIGURATION}/slurm.conf exists: this machine has a SLURM of its own")
-    folder = Path(tempfile.mkdtemp(prefix="mirflow-slurm-"))
-    folder.chmod(0o755)
-    host = os.uname().nodename.partition(".")[0]
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20 - 1000
     for name in ("state", "spool"):
-        (folder / name).mkdir()
-    shutil.copy("/etc/munge/munge.key", folder / "munge.key")
-    (folder / "munge.key").chmod(0o400)
-    daemons: list[subprocess.Popen] = []
+        (folder / name).mkdir(parents=True)
+    (folder / "munge.key").touch(0o400)
+    (folder / "munge.key").write_bytes(os.urandom(1024))
+    task, constrain = ("cgroup", "yes") if proctrack == "cgroup" else ("none", "no")
+    text = SLURM_CONF.format(host=HOST, folder=folder, proctrack=proctrack, task=task, cpus=cpus, memory=memory)
+    (folder / "slurm.conf").write_text(text)
+    (folder / "cgroup.conf").write_text(CGROUP_CONF.format(constrain=constrain))
+    munged = [
+        "munged", "--foreground", "--force", f"--key-file={folder}/munge.key", f"--socket={folder}/munge.socket",
+        f"--pid-file={folder}/munge.pid", f"--log-file={folder}/munge.log", f"--seed-file={folder}/munge.seed",
+    ]  # fmt: skip
+    os.environ["SLURM_CONF"] = str(folder / "slurm.conf")  # of the daemons, the commands and the jobs
+    daemons = []
     try:
-        task, constrain = ("cgroup", "yes") if proctrack == "cgroup" else ("none", "no")
-        text = SLURM_CONF.format(host=host, folder=folder, proctrack=proctrack, task=task, cpus=cpus, memory=memory)
-        (CONFIGURATION / "slurm.conf").write_text(text)
-        (CONFIGURATION / "cgroup.conf").write_text(CGROUP_CONF.format(constrain=constrain))
-        munge = [
-            "munged", "--foreground", "--force", f"--key-file={folder}/munge.key", f"--socket={folder}/munge.socket",
-            f"--pid-file={folder}/munge.pid", f"--log-file={folder}/munge.log", f"--seed-file={folder}/munge.seed",
-        ]  # fmt: skip
-        for command in (munge, ["slurmctld", "-D"], ["slurmd", "-D"]):
-            log = open(folder / f"{command[0]}.out", "wb")
-            daemons.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
+        for command in (munged, ["slurmctld", "-D"], ["slurmd", "-D"]):
+            with open(folder / f"{command[0]}.out", "wb") as log:
+                daemons.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
             time.sleep(1)
         if not until(lambda: "idle" in call("sinfo", "-h", "-o", "%t"), 30):
-            raise SystemExit(f"SLURM did not start: see {folder}\n" + call("sinfo"))
+            logs = [f"{log.name}: {log.read_text(errors='replace')[-1000:]}" for log in folder.glob("*.out")]
+            raise SystemExit("\n".join(["SLURM did not start:", call("sinfo"), *logs]))
         yield
     finally:
-        call("scancel", "--full", "--signal=KILL", "--user=root")
-        for daemon in reversed(daemons):
-            daemon.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                daemon.wait(10)
-            daemon.kill()
-        for name in ("slurm.conf", "cgroup.conf"):
-            (CONFIGURATION / name).unlink(missing_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        end(folder / "slurm.conf")
+        for daemon in daemons:
+            daemon.wait()
+        del os.environ["SLURM_CONF"]
+
+
+def end(configuration: Path) -> None:
+    """End the jobs and the daemons of a cluster, and every process that was started in it."""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        cancel = ["scancel", "--full", "--signal=KILL", "--user=root"]
+        subprocess.run(cancel, env=os.environ | {"SLURM_CONF": str(configuration)}, capture_output=True, timeout=10)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for pid in started_in(configuration):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        if until(lambda: not started_in(configuration), 10):
+            break
+    for folder in sorted(CGROUPS.glob(f"*/slurm_{HOST}/**/"), reverse=True):  # what is below comes first
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def started_in(configuration: Path) -> list[int]:
+    """Return the processes that live in a cluster: its configuration is in their environment."""
+    mark, found = os.fsencode(f"SLURM_CONF={configuration}"), []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (entry / "environ").read_bytes().split(b"\0") and b"Z" not in _state(entry):
+                found.append(int(entry.name))
+    return found
+
+
+def _state(process: Path) -> bytes:
+    """Return the state of a process in /proc; Z: it has ended, and its parent has not asked for its status yet."""
+    return (process / "stat").read_bytes().rpartition(b")")[2].split()[0]
 
 
 def call(*command: str) -> str:
@@ -141,15 +212,20 @@ def has_ended(job: str) -> bool:
 
 
 class Site:
-    """A copy of the project, a library, and what one plain run makes of it."""
+    """A copy of the project, a library, and what one plain run makes of it.
 
-    def __init__(self, folder: Path) -> None:
+    Parameters
+    ----------
+    pieces : track id → its sound, float64 [n, channel]
+    """
+
+    def __init__(self, folder: Path, pieces: dict[str, np.ndarray]) -> None:
         self.folder = folder
         self.project = project.copy(folder / "project")
         self.library = folder / "music"
-        for index in range(TRACKS):
-            write(self.library / f"{'sub/' if index % 2 else ''}track {index}.flac", piece(index, 5 + index / 2))
-        self.environment = os.environ | {"PYTHONPATH": str(self.project / "scripts")}
+        self.tracks = list(pieces)
+        for track, sound in pieces.items():
+            write(self.library / f"{track}.flac", sound)
         began = time.monotonic()
         done = self.mirflow("run", "--library", str(self.library), "--results", str(folder / "plain"), "-j", "2",
                             "--", "--config", SKIP)  # fmt: skip
@@ -159,9 +235,14 @@ class Site:
 
     def mirflow(self, *arguments: str) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [sys.executable, "-m", "mirflow", *arguments], cwd=self.project, env=self.environment, text=True,
+            [sys.executable, "-m", "mirflow", *arguments], cwd=self.project, text=True,
+            env=os.environ | {"PYTHONPATH": str(self.project / "scripts")},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
+
+    def is_complete(self, said: str) -> bool:
+        """Whether a summary says that all tracks are complete."""
+        return f"{len(self.tracks)} of {len(self.tracks)} tracks complete, 0 failed" in said
 
     def submit(self, results: Path, *options: str) -> str:
         """Submit the library; return the array's id. The job that follows it is noted."""
@@ -189,7 +270,7 @@ class Site:
         """Check that the results are complete, those of a plain run, and that no process or file is left."""
         self.follow()
         said = self.mirflow("summary", "--results", str(results))
-        check(said.returncode == 0 and f"{TRACKS} of {TRACKS} tracks complete, 0 failed" in said.stdout, said.stdout)
+        check(said.returncode == 0 and self.is_complete(said.stdout), said.stdout)
         found = content(results)
         check(found == self.expected, f"other files or bytes: {sorted(set(found) ^ set(self.expected))[:5]}")
         check(not list(results.rglob(".mirflow-tmp-*")), "unfinished files are left")
@@ -216,7 +297,7 @@ def plain_array(site: Site, results: Path) -> str:
     seconds = time.monotonic() - began
     site.compare(results)
     summary = results / f".mirflow/shares/summary-of-{SHARES}.log"
-    check(f"{TRACKS} of {TRACKS} tracks complete, 0 failed" in summary.read_text(), "no summary follows the array")
+    check(site.is_complete(summary.read_text()), "no summary follows the array")
     return f"one plain run, 2 steps at a time: {site.seconds:.0f} s; {SHARES} shares with one CPU each: {seconds:.0f} s"
 
 
@@ -278,13 +359,17 @@ def over_time(site: Site, results: Path) -> str:
 
 
 def out_of_memory(site: Site, results: Path) -> str:
-    """Shares get less memory than they need; SLURM's word for it is in the summary. More memory, and all is made."""
+    """A track needs more memory than its share has: the others are made. With more memory, it is made as well."""
     if "ProctrackType           = proctrack/cgroup" not in call("scontrol", "show", "config"):
         return "not tried: with proctrack/linuxproc SLURM does not hold jobs to their memory"
-    job = site.submit(results, "--option=--mem=300M")
+    surround = np.tile(piece(TRACKS, 120), (1, 4))  # of eight channels: it is soon made, and needs 1.3 GB
+    site = Site(results.with_name("large"), PIECES | {"surround": surround})
+    mine = next(Share(number + 1, SHARES) for number in range(SHARES) if Share(number + 1, SHARES).has("surround"))
+    job = site.submit(results, "--option=--mem=1000M")
     check(until(lambda: has_ended(job), PATIENCE), f"the array does not end: {states(job)}")
     said = site.mirflow("summary", "--results", str(results)).stdout
-    check("(OUT_OF_MEMORY)" in said, f"the reason is not said: {states(job)} {said}")
+    check(re.search(rf"share {mine} ended .* lacked memory \(OUT_OF_MEMORY\)", said), f"{states(job)} {said}")
+    check(f"{len(site.tracks) - 1} of {len(site.tracks)} tracks complete" in said, f"not the others: {said}")
     site.follow()
     site.settle(results)
     return broken_off(said)
@@ -293,11 +378,10 @@ def out_of_memory(site: Site, results: Path) -> str:
 def node_fails(site: Site, results: Path) -> str:
     """The machine of a share fails: SLURM puts it into the queue again, and it goes on when there is a machine."""
     job = begin(site, results, 1)
-    host = os.uname().nodename.partition(".")[0]
-    call("scontrol", "update", f"nodename={host}", "state=down", "reason=test")
+    call("scontrol", "update", f"nodename={HOST}", "state=down", "reason=test")
     check(until(lambda: not at_work(results)), f"processes are left: {at_work(results)}")
     before = states(job)
-    call("scontrol", "update", f"nodename={host}", "state=resume")
+    call("scontrol", "update", f"nodename={HOST}", "state=resume")
     check(until(lambda: has_ended(job), PATIENCE), f"the array does not end: {states(job)}")
     check(set(states(job).values()) == {"COMPLETED"}, f"{states(job)}")
     site.compare(results)
@@ -339,14 +423,14 @@ def main() -> int:
     arguments = parser.parse_args()
     by_name = {case.__name__: case for case in CASES}
     chosen = [by_name[name] for name in arguments.cases] or CASES
-    for number in (signal.SIGINT, signal.SIGTERM):  # end the daemons, also where a shell has told this to ignore one
+    for number in STOPS:  # also where a shell has told this to ignore one
         signal.signal(number, lambda number, _: sys.exit(128 + number))
+    check_machine()
     wrong = 0
-    folder = Path(tempfile.mkdtemp(prefix="mirflow-test-slurm-"))
-    try:
-        site = Site(folder)
+    with guarded() as folder:
+        site = Site(folder / "small", PIECES)
         for proctrack in arguments.proctrack:
-            with cluster(proctrack, cpus=os.cpu_count() or 1):
+            with cluster(folder / f"cluster-{proctrack}", proctrack, cpus=os.cpu_count() or 1):
                 for case in chosen:
                     results = folder / f"{case.__name__} {proctrack}"
                     began = time.monotonic()
@@ -355,8 +439,6 @@ def main() -> int:
                     except Wrong as error:
                         wrong, said = wrong + 1, f"WRONG: {error}"
                     print(f"{proctrack:10} {case.__name__:13} {time.monotonic() - began:5.0f} s  {said}", flush=True)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return int(wrong > 0)
 
 

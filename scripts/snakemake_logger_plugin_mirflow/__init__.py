@@ -7,6 +7,7 @@ same. Snakemake's own output is some ten lines a job: with hundreds of tracks no
 
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -19,6 +20,8 @@ TERMINAL_INTERVAL = 0.25  # seconds between looks whether a terminal must be dra
 PAUSE = 3  # seconds without a look: the process was stopped (Ctrl-Z), and the shell has written on the terminal
 DOWNLOAD = "model_file_"  # how the rules of downloads begin
 SHOWN = 20  # tracks with pending work in a dry run
+COMPLETE = ("crop_info", "info", "overview")  # the first of these that a run has completes a track
+MISSING = re.compile(r"Job (\d+) +completed successfully, but some output files are missing")
 STOPPING = {  # what Snakemake says when it is told to stop: how it is said here
     "Terminating processes on user request": "mirflow: stopping now; the next run goes on from here",
     "Will exit after finishing currently running jobs": "mirflow: stopping when the jobs at work are done",
@@ -50,7 +53,7 @@ class LogHandler(LogHandlerBase):
         self.jobs: dict[int, tuple[float, str, str]] = {}  # at work: id → when it began, rule, track
         self.downloads: dict[int, tuple[str, str]] = {}  # at work: id → file, log
         self.done = self.total = self.tracks = self.all_tracks = self.failed = 0
-        self.last = "info"  # the rule that completes a track
+        self.last = ""  # the rule that completes a track
         self.stages: dict[str, list[int]] = {}  # stage → jobs done, failed, all
         self.pending: dict[str, int] = {}  # in a dry run: track → jobs
         self.stopping = self.closed = False
@@ -91,7 +94,7 @@ class LogHandler(LogHandlerBase):
 
     def _plan(self, stats: dict[str, int]) -> None:
         """Take what is to be done: rule → jobs, and how many there are in total."""
-        self.last = "crop_info" if "crop_info" in stats else "info"
+        self.last = next((rule for rule in COMPLETE if rule in stats), COMPLETE[-1])
         self.total, self.all_tracks = stats.get("total", 0), stats.get(self.last, 0)
         for rule, stage in self.progress.stages().items():
             if rule in stats:
@@ -107,15 +110,19 @@ class LogHandler(LogHandlerBase):
         self._say(f"mirflow: {part}{count(self.total, 'job')}{made}")
 
     def _fail(self, record: logging.LogRecord) -> None:
-        _, rule, track = self.jobs.pop(record.jobid, (0.0, record.rule_name, ""))
-        self.downloads.pop(record.jobid, None)
         logs = list(record.log or [])
         reason = next((said for log in logs if (said := self.progress.last_error(log))), "")
         if self.stopping and not reason:
-            return  # it was ended
+            self.jobs.pop(record.jobid, None)  # it was ended
+            return
+        reason = reason or "; see ".join(["no message", *([", ".join(logs)] if logs else [])])
+        self._has_failed(record.jobid, record.rule_name, reason)
+
+    def _has_failed(self, job: int, rule: str, reason: str) -> None:
+        _, rule, track = self.jobs.pop(job, (0.0, rule, ""))
+        self.downloads.pop(job, None)
         self.failed += 1
         self._count(rule, 1)
-        reason = reason or "; see ".join(["no message", *([", ".join(logs)] if logs else [])])
         self._say(": ".join(["failed", *([track] if track else []), rule, reason]))
 
     def _count(self, rule: str, what: int) -> None:
@@ -129,6 +136,8 @@ class LogHandler(LogHandlerBase):
         if stopping and not self.stopping:
             self.stopping = True
             self._say(stopping)
+        elif missing := MISSING.search(message):  # Snakemake tells no failure of such a job
+            self._has_failed(int(missing[1]), "", "some of its files are missing")
         elif self._matters(record):
             if message.startswith("mirflow:") and self.total:  # the summary
                 self._end()

@@ -56,7 +56,7 @@ def library(tmp_path_factory) -> Known:
             "2 % faster": printed(song(1, tempo=112 * 1.02)),
             "same chords": printed(song(2)),
             "another key": printed(song(3, tempo=97, transposed=5)),
-        },
+        }.items(),
         Known(),
     )
 
@@ -158,16 +158,18 @@ def test_growing_a_library_gives_what_making_it_at_once_gives(library, monkeypat
         table[f"{number:02}"] = with_errors(table["base" if number % 3 else "other"], 0.02 * (number % 9), number)
         table[f"x{number:02}"] = words(400 + number, 100 + number)
     monkeypatch.setattr(fingerprint, "words", lambda text: table[text])
-    at_once = relate({name: name for name in table}, Known())
+    at_once = relate([(name, name) for name in table], Known())
+    monkeypatch.setattr(duplicates, "BLOCK", 7)  # as in a library of more tracks than one index holds
+    assert relate([(name, name) for name in reversed(table)], Known()).pairs == at_once.pairs
     compared = []
     monkeypatch.setattr(duplicates, "compare", lambda *two, **more: compared.append(1) or compare(*two, **more))
     grown = Known()
     for count in (1, 5, 20, 61, 61, 62):
         compared.clear()
-        grown = relate({name: name for name in list(table)[:count]}, grown)
+        grown = relate([(name, name) for name in list(table)[:count]], grown)
     assert grown.pairs == at_once.pairs and len(at_once.pairs) > 100
     assert len(compared) < 40, "only the last track was new"
-    fewer = relate({name: name for name in table if name != "base"}, grown)
+    fewer = relate([(name, name) for name in table if name != "base"], grown)
     assert fewer.pairs == {pair: match for pair, match in at_once.pairs.items() if "base" not in pair}
 
 

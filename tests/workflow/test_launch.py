@@ -175,3 +175,22 @@ def test_tracks_are_judged_when_any_batch_had_something_to_do(fake, monkeypatch)
     for happens in (["c=idle", "e=idle"], ["a=idle", "c=idle", "e=idle"]):
         fake(*happens, options=[])
     assert judged == [list("abcdef")]
+
+
+def test_something_of_single_tracks_is_made_in_batches(tmp_path):
+    program, seen = tmp_path / "snakemake.py", tmp_path / "seen"
+    program.write_text(SNAKEMAKE)
+    tracks, environment = list("abcde"), os.environ | {"PYTHONPATH": str(REPOSITORY / "scripts")}
+    command = [sys.executable, str(program), str(seen), "a=idle", "c=failed"]
+    assert launch._of_tracks(command, tracks, 2, environment, []) == 1, "one batch has failed"
+    assert seen.read_text().splitlines() == ["a b 0 0 0", "c d 2 0 2", "e e 4 10 2"], "and the next one was made"
+
+
+def test_an_interrupt_before_the_first_job_is_one_line(tmp_path):
+    """As by Ctrl-C between two batches."""
+    (tmp_path / "snakemake.py").write_text("raise KeyboardInterrupt")
+    command = [sys.executable, "-m", launch.SNAKEMAKE, "-n"]
+    path = os.pathsep.join([str(tmp_path), str(REPOSITORY / "scripts")])
+    done = subprocess.run(command, text=True, capture_output=True, env=os.environ | {"PYTHONPATH": path})
+    assert done.returncode == 130 and done.stderr.startswith("mirflow: stopped before the first job")
+    assert len(done.stderr.splitlines()) == 1

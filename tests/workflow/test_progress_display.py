@@ -107,6 +107,24 @@ def begin(handler: plugin.LogHandler) -> None:
         tell(handler, E.JOB_INFO, jobid=10 + number, rule_name="stems", wildcards={"parent": "", "name": name})
 
 
+def test_a_job_without_its_files_has_failed_and_is_not_at_work(stages, capsys):
+    run = handler()
+    begin(run)
+    missing = "Missing in rule stems:\nJob 12  completed successfully, but some output files are missing."
+    tell(run, E.ERROR, missing, levelno=logging.ERROR)
+    assert 12 not in run.jobs and 11 in run.jobs and run.failed == 2
+    assert "stems: some of its files are missing\n" in capsys.readouterr().err
+
+
+def test_overviews_are_counted_by_tracks(stages, capsys):
+    run = handler()
+    tell(run, E.RUN_INFO, stats={"overview": 2, "overviews": 1, "total": 3})
+    tell(run, E.JOB_INFO, jobid=1, rule_name="overview", wildcards={"parent": "", "name": "one"})
+    tell(run, E.JOB_FINISHED, job_id=1)
+    tell(run, E.PROGRESS, done=1, total=3)
+    assert "1/2 tracks" in run._line() and "for 2 tracks" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
 def test_no_line_is_wider_than_the_terminal_whatever_tracks_are_called(stages, width):
     shown = handler()

@@ -7,9 +7,8 @@ a library that grows has the pairs of one that was made at once.
 """
 
 import hashlib
-import io
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 
@@ -34,6 +33,7 @@ COARSE = 4  # of the words, every so many are compared to find offset and tempo
 KEY_BITS, POSITION_BITS, TRACK_BITS = 24, 12, 28
 LEAST_HITS = 4  # 3 for fingerprints shorter than `SHORT`
 SHORT = 200  # words, 25 s
+BLOCK = 1 << 14  # tracks in an index, which is 8 bytes for each of their words
 GROUP_DIGITS = 12  # of a group's name
 
 
@@ -128,18 +128,17 @@ class Known:
         ids = list(self.words)
         place = {track: number for number, track in enumerate(ids)}
         numbers = [(m.similarity, m.offset, m.words, m.covered, m.tempo) for m in self.pairs.values()]
-        stream = io.BytesIO()
-        np.savez(
-            stream,
-            version=VERSION,
-            ids=_bytes("\n".join(ids)),
-            digests=_bytes("\n".join(self.digests[track] for track in ids)),
-            words=np.concatenate([*self.words.values(), np.zeros(0, np.uint32)]),
-            lengths=np.array([len(self.words[track]) for track in ids], np.int64),
-            pairs=np.array([(place[a], place[b]) for a, b in self.pairs], np.int64).reshape(-1, 2),
-            matches=np.array(numbers, np.float64).reshape(-1, 5),
-        )
-        artifacts.write_bytes(path, stream.getvalue())
+        with artifacts.atomic_write(path) as temporary, open(temporary, "wb") as file:
+            np.savez(
+                file,
+                version=VERSION,
+                ids=_bytes("\n".join(ids)),
+                digests=_bytes("\n".join(self.digests[track] for track in ids)),
+                words=np.concatenate([*self.words.values(), np.zeros(0, np.uint32)]),
+                lengths=np.array([len(self.words[track]) for track in ids], np.int64),
+                pairs=np.array([(place[a], place[b]) for a, b in self.pairs], np.int64).reshape(-1, 2),
+                matches=np.array(numbers, np.float64).reshape(-1, 5),
+            )
 
     @staticmethod
     def load(path: str | PathLike) -> "Known":
@@ -166,52 +165,62 @@ def _bytes(text: str) -> np.ndarray:
     return np.frombuffer(text.encode(), np.uint8)
 
 
-def relate(fingerprints: Mapping[str, str], known: Known) -> Known:
+def relate(fingerprints: Iterable[tuple[str, str]], known: Known) -> Known:
     """Find all pairs of tracks that are alike; only tracks that are new or have changed are compared.
 
     Parameters
     ----------
-    fingerprints : track id → fingerprint, as `mirflow.metadata.fingerprint.compute` gives it
+    fingerprints : track id and fingerprint, as `mirflow.metadata.fingerprint.compute` gives it. They are taken one by
+        one: those of a large library need not be in memory all at once
     known : what an earlier call returned
     """
-    digests = {track: hashlib.sha256(text.encode()).hexdigest() for track, text in sorted(fingerprints.items())}
-    kept = {track for track, digest in digests.items() if known.digests.get(track) == digest}
-    words = {
-        track: known.words[track] if track in kept else fingerprint.words(fingerprints[track])[: 1 << POSITION_BITS]
-        for track in digests
-    }
-    pairs = {pair: match for pair, match in known.pairs.items() if kept.issuperset(pair)}
-    ids = list(words)
-    for one, two, hits in _candidates(list(words.values()), [number for number, t in enumerate(ids) if t not in kept]):
+    digests, words, new = {}, {}, set()
+    for track, text in fingerprints:
+        digests[track] = hashlib.sha256(text.encode()).hexdigest()
+        if known.digests.get(track) == digests[track]:
+            words[track] = known.words[track]
+        else:
+            words[track] = fingerprint.words(text)[: 1 << POSITION_BITS]
+            new.add(track)
+    ids = sorted(words)
+    pairs = {pair: match for pair, match in known.pairs.items() if new.isdisjoint(pair) and words.keys() >= set(pair)}
+    for one, two, hits in _candidates([words[t] for t in ids], [number for number, t in enumerate(ids) if t in new]):
         first, second = words[ids[one]], words[ids[two]]
         if hits >= (LEAST_HITS if min(len(first), len(second)) >= SHORT else LEAST_HITS - 1):
             match = compare(first, second)
             if match is not None and match.kind:
                 pairs[ids[one], ids[two]] = match
-    return Known(digests, words, dict(sorted(pairs.items())))
+    return Known({t: digests[t] for t in ids}, {t: words[t] for t in ids}, dict(sorted(pairs.items())))
 
 
 def _candidates(words: list[np.ndarray], new: list[int]) -> Iterator[tuple[int, int, int]]:
-    """Yield the pairs (i < j) with a new track that have words in common, and how many (see `KEY_BITS`)."""
-    if not new:
-        return
-    entries = np.sort(np.concatenate([_entries(one, number) for number, one in enumerate(words)]))
+    """Yield the pairs (i < j) with a new track that have words in common, and how many (see `KEY_BITS`).
+
+    An index of all tracks would be larger than all of their words. So it is one of `BLOCK` tracks at a time.
+    """
     is_new = np.zeros(len(words), bool)
     is_new[new] = True
     low = np.uint64((1 << POSITION_BITS) - 1)
-    for number in new:
-        mine = np.sort(_entries(words[number], number)) >> np.uint64(TRACK_BITS)  # neighbours are found faster
-        position, key = mine & low, mine & ~low
-        first = key | (position - np.minimum(position, np.uint64(REACH)))
-        last = key | np.minimum(position + np.uint64(REACH), low)
-        begin = np.searchsorted(entries, first << np.uint64(TRACK_BITS))
-        end = np.searchsorted(entries, (last + np.uint64(1)) << np.uint64(TRACK_BITS))
-        count = end - begin
-        place = np.repeat(begin - np.cumsum(count) + count, count) + np.arange(count.sum())
-        hits = np.bincount((entries[place] & np.uint64((1 << TRACK_BITS) - 1)).astype(np.int64), minlength=len(words))
-        for other in np.flatnonzero(hits >= LEAST_HITS - 1).tolist():
-            if other != number and not (is_new[other] and other < number):  # then it has been compared
-                yield min(number, other), max(number, other), int(hits[other])
+    for begin in range(0, len(words) if new else 0, BLOCK):
+        size = min(BLOCK, len(words) - begin)
+        entries = np.concatenate([_entries(words[begin + number], number) for number in range(size)])
+        entries.sort()
+        is_old = ~is_new[begin : begin + size]
+        for number in new:
+            # Of two new tracks each finds the ones after it.
+            wanted = is_old | (np.arange(begin, begin + size) > number)
+            if not wanted.any():
+                continue
+            mine = np.sort(_entries(words[number], 0)) >> np.uint64(TRACK_BITS)  # neighbours are found faster
+            position, key = mine & low, mine & ~low
+            first = key | (position - np.minimum(position, np.uint64(REACH)))
+            last = key | np.minimum(position + np.uint64(REACH), low)
+            start = np.searchsorted(entries, first << np.uint64(TRACK_BITS))
+            count = np.searchsorted(entries, (last + np.uint64(1)) << np.uint64(TRACK_BITS)) - start
+            place = np.repeat(start - np.cumsum(count) + count, count) + np.arange(count.sum())
+            hits = np.bincount((entries[place] & np.uint64((1 << TRACK_BITS) - 1)).astype(np.int64), minlength=size)
+            for other in np.flatnonzero((hits >= LEAST_HITS - 1) & wanted).tolist():
+                yield min(number, begin + other), max(number, begin + other), int(hits[other])
 
 
 def _entries(words: np.ndarray, number: int) -> np.ndarray:

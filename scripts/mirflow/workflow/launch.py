@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -25,12 +26,14 @@ from mirflow.workflow.batches import BATCH, Batch
 from mirflow.workflow.completeness import Ledger
 from mirflow.workflow.shares import WHOLE, Share
 
+SNAKEMAKE = "mirflow.workflow.interruptible"  # Snakemake's command line, as it is called here
 BATCH_TRACKS = 1000
 AT_ONCE = 100  # of so few tracks Snakemake soon knows what to do
 NOTHING = "Nothing to be done (all requested files are present and up to date)."
 # What can be made of all tracks, beside exports → the rules that make it.
 OF_ALL = {"tables": ("tables",), "report": ("report", "statistics", "tables")}
-FIRST = {"report": ("overview",)}  # and what these need that is made of single tracks
+FIRST = {"report": ("overviews", "overview")}  # and what these need of single tracks: the rule of all, that of one
+JOBS_OF_TRACK = 25  # in a batch; where a track has one job, a batch may have so many times more tracks
 CLOCK = 2  # seconds by which the times of files and of this process may differ
 
 
@@ -53,7 +56,7 @@ def command(
         further = [*further, "--config", *config]
     else:  # of two such options Snakemake takes the last one
         further = [*further[: place + 1], *config, *further[place + 1 :]]
-    return [sys.executable, "-m", "snakemake", "-j", jobs, "--logger", "mirflow", *further]
+    return [sys.executable, "-m", SNAKEMAKE, "-j", jobs, "--logger", "mirflow", *further]
 
 
 def _text(value: str) -> str:
@@ -83,11 +86,40 @@ def export(
     status = _wait(subprocess.Popen([sys.executable, "-m", "mirflow", "run", *making]), stopped)
     if stopped or (status and not (noted.exists() and noted.stat().st_mtime >= began - CLOCK)):
         return 128 + stopped[0] if stopped else status  # nothing was begun: the settings are wrong, say
-    rules = OF_ALL.get(what, (f"export_{what}",))
-    last = command(library, results, jobs, further, out=out, only=only)
-    last[3:3] = [*rules, "--allowed-rules", *rules, *FIRST.get(what, ())]
-    exported = _wait(subprocess.Popen(last, env=os.environ | {exports.ALONE: "1"}), stopped)
+    snakemake = command(library, results, jobs, further, out=out, only=only)
+    alone = os.environ | {exports.ALONE: "1"}
+    if what in FIRST:
+        chosen = only or str(settings.given(further)["only"] or "")
+        tracks = list(selection.of(scan(settings.path(library), exclude=settings.directory(results)).tracks, chosen))
+        first = _only(snakemake, FIRST[what][:1], FIRST[what])
+        status = _of_tracks(first, tracks, size * JOBS_OF_TRACK, alone, stopped) or status
+    exported = 0
+    if not stopped:
+        rules = OF_ALL.get(what, (f"export_{what}",))
+        exported = _wait(subprocess.Popen(_only(snakemake, rules, rules), env=alone), stopped)
     return 128 + stopped[0] if stopped else exported or status
+
+
+def _only(snakemake: list[str], targets: Sequence[str], rules: Sequence[str]) -> list[str]:
+    """Return the call of Snakemake that makes targets by these rules, and takes all other files as they are."""
+    return [*snakemake[:3], *targets, "--allowed-rules", *rules, *snakemake[3:]]
+
+
+def _of_tracks(snakemake: list[str], tracks: list[str], size: int, environment: dict, stopped: list[int]) -> int:
+    """Let Snakemake make something of single tracks in batches; return the exit status: not 0 if a job failed."""
+    failed = False
+    with tempfile.TemporaryDirectory(prefix="mirflow-") as folder:
+        file = Path(folder, "batch.json")
+        state = Batch((), 0, 0, len(tracks), began=time.time())
+        for begin in range(0, len(tracks), size):
+            chosen = tuple(tracks[begin : begin + size])
+            replace(state, chosen=chosen, before=begin, size=len(chosen), started=False).save(file)
+            failed |= _wait(subprocess.Popen(snakemake, env=environment | {BATCH: str(file)}), stopped) != 0
+            state = batches.read_batch(file)
+            state.idle += 0 if state.started else len(chosen)
+            if stopped:
+                break
+    return int(failed)
 
 
 def run(

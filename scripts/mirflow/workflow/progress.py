@@ -101,7 +101,7 @@ def start(results: str, library: Library, share: Share = WHOLE, merging: Iterabl
             ours = folders_of(library, share)
             artifacts.remove_unfinished(results, ours)
             artifacts.clamp_future_times(results, ours)
-        _write_library(results, library)
+        write_library(results, library)
         _merging[results] = {track: _merged_at(results, track) for track in merging}
     except OSError as error:
         raise MirflowError(f"{results}: cannot be written ({error.strerror or error})") from error
@@ -130,7 +130,8 @@ def began(results: str) -> float:
     return _started.get(results, time.time())
 
 
-def _write_library(results: str, library: Library) -> None:
+def write_library(results: str, library: Library) -> None:
+    """Write down which files are tracks, and which are not."""
     rows = [(track, str(path), "track", "") for track, path in library.tracks.items()]
     rows += [("", str(skipped.path), "skipped", skipped.reason) for skipped in library.skipped]
     write_table(Path(results, OWN_FOLDER, "library.tsv"), ("track", "source", "status", "reason"), rows)

@@ -5,7 +5,7 @@ all others again. Instead they are written into those .INFO files that have othe
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -39,24 +39,10 @@ def update(
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
         tracks = {track: layout.track_files(results, track) for track in known_tracks(results)}
-        printed, said = {}, {}
-        for track, files in tracks.items():
-            content = _fragment(files.metadata(fingerprint.NAME))
-            if content.get(fingerprint.FINGERPRINT):
-                printed[track] = content[fingerprint.FINGERPRINT]
-            said[track] = _fragment(files.metadata(tags.NAME))
-        found = duplicates.relate(printed, duplicates.Known.load(folder / "fingerprints.npz"))
+        found = duplicates.relate(_fingerprints(tracks), duplicates.Known.load(folder / "fingerprints.npz"))
         state = _State.load(folder / "tracks.json", rule)
         groups = duplicates.groups(found, state.groups)
-        members = {
-            track: split.Track(
-                tuple(one.get(tags.ARTISTS, ())),
-                tuple(one.get(tags.ALBUM_ARTISTS, ())),
-                one.get(f"{tags.KEY}album", ""),
-                groups.get(track),
-            )
-            for track, one in said.items()
-        }
+        members = {track: _member(files, groups.get(track)) for track, files in tracks.items()}
         splits = split.assign(members, rule, state.splits)
         problems = []
         for track, files in tracks.items():
@@ -89,6 +75,20 @@ def known_tracks(results: str) -> list[str]:
     MirflowError : there was no run
     """
     return [track for track in progress.read_library(results).tracks if progress.is_merged(results, track)]
+
+
+def _fingerprints(tracks: dict[str, layout.TrackFiles]) -> Iterator[tuple[str, str]]:
+    """Yield the fingerprints of those tracks that have one."""
+    for track, files in tracks.items():
+        if text := _fragment(files.metadata(fingerprint.NAME)).get(fingerprint.FINGERPRINT):
+            yield track, text
+
+
+def _member(files: layout.TrackFiles, group: str | None) -> split.Track:
+    """Return what decides the split of a track."""
+    said = _fragment(files.metadata(tags.NAME))
+    artists, album_artists = (tuple(said.get(name, ())) for name in (tags.ARTISTS, tags.ALBUM_ARTISTS))
+    return split.Track(artists, album_artists, said.get(f"{tags.KEY}album", ""), group)
 
 
 def _fragment(path: str) -> dict:
