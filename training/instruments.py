@@ -30,7 +30,7 @@ BASS_SOUNDS = (
 OTHER_SOUNDS = (
     *(
         LMMS / f"instruments/{name}.ogg"
-        for name in ("cello01", "church_organ01", "church_organ02", "e_organ01", "flute01", "harpsichord01", "piano01",
+        for name in ("cello01", "church_organ01", "church_organ02", "e_organ01", "flute01", "church_organ03", "piano01",
                      "piano02", "steel_guitar01", "steel_guitar_heavy_distorted01", "steel_guitar_medium_distorted01",
                      "steel_guitar_slight_distorted01", "trumpet01", "violin_fingered01", "violin_pizzicato01")
     ),
