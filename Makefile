@@ -144,7 +144,7 @@ train-drums: $(VENV)/dev.done
 train-stems: $(VENV)/dev.done
 	@$(PIP) -r training/requirements.txt
 	@export PYTHONPATH=scripts:.; \
-	$(BIN)/python -m training.stem_pieces "$$TRAIN" "$$WORK/pieces" valid 0 14 && \
+	$(BIN)/python -m training.stem_pieces "$$TRAIN" "$$WORK/pieces" valid 0 34 && \
 	$(BIN)/python -m training.stem_pieces "$$TRAIN" "$$WORK/pieces" test 0 20 && \
 	$(BIN)/python -m training.stem_pieces "$$TRAIN" "$$WORK/pieces" train 0 $(STEM_PIECES) && \
 	$(BIN)/python -m training.stem_net "$$WORK/pieces" "$$WORK" $(ARGS) && \

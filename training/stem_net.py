@@ -197,7 +197,7 @@ def example(pieces: list[np.ndarray], random: np.random.Generator, changed: bool
     Parameters
     ----------
     pieces : int16 [part, 2, n]
-    changed : False: only levels are drawn, for the set for early stopping
+    changed : False: only levels are drawn, for half of the set for early stopping
 
     Returns
     -------
@@ -417,7 +417,10 @@ def start_from(network: StemNet, stored: dict[str, torch.Tensor], seen: torch.Te
 
 
 def train(folder: Path, work: Path, minutes: float, peak_rate: float, resume: Path | None, start: Path | None) -> None:
-    """Train for a time; keep the average of the weights with the smallest loss for early stopping."""
+    """Train for a time; keep the average of the weights with the smallest loss for early stopping.
+
+    Candidates are moving averages of the weights on the way, and at the end the mean of those of most of the run.
+    """
     torch.manual_seed(0)
     random = np.random.default_rng(0)
     network = StemNet()
@@ -432,6 +435,7 @@ def train(folder: Path, work: Path, minutes: float, peak_rate: float, resume: Pa
     average = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True
     )
+    mean = torch.optim.swa_utils.AveragedModel(average.module, use_buffers=True)  # over most of the run
     optimiser = torch.optim.AdamW(network.parameters(), lr=peak_rate, weight_decay=0.01)
     pieces: dict[str, list[np.ndarray]] = {"train": [], "valid": []}
     known: set[Path] = set()
@@ -445,7 +449,7 @@ def train(folder: Path, work: Path, minutes: float, peak_rate: float, resume: Pa
 
     look()
     fixed = np.random.default_rng(1)
-    valid = [example(pieces["valid"], fixed, changed=False) for _ in range(64)]
+    valid = [example(pieces["valid"], fixed, changed=bool(number % 2)) for number in range(128)]
     stored = [example(pieces["train"], random) for _ in range(min(POOL, 80))]
     print(f"{sum(p.numel() for p in network.parameters())} weights; {len(pieces['train'])} pieces", flush=True)
     began, best, step, owed = time.time(), np.inf, 0, 0.0
@@ -473,7 +477,7 @@ def train(folder: Path, work: Path, minutes: float, peak_rate: float, resume: Pa
         optimiser.step()
         average.update_parameters(network)
         step += 1
-        if step % 100 == 0:
+        if step % 200 == 0:
             look()
             found = validate(average.module, valid)
             loss, ratios = np.mean([r[0] for r in running]), np.mean([r[1] for r in running], axis=0)
@@ -489,6 +493,13 @@ def train(folder: Path, work: Path, minutes: float, peak_rate: float, resume: Pa
             if found[0] < best:
                 best = found[0]
                 torch.save(average.module.state_dict(), work / "best.pt")
+            if share > 0.3:
+                mean.update_parameters(average.module)
+    if mean.n_averaged:
+        loss, ratios = validate(mean.module, valid)
+        print(f"mean of the last {int(mean.n_averaged)}: loss {loss:.3f}, SDR {np.round(ratios, 1)}", flush=True)
+        if loss < best:
+            torch.save(mean.module.state_dict(), work / "best.pt")
 
 
 def main() -> None:
