@@ -37,7 +37,7 @@ CASES   ?= 500
 SHARE   ?= 1/1
 PIECES  ?= 3000
 BEAT_PIECES ?= 4300
-STEM_PIECES ?= 160
+STEM_PIECES ?= 180
 export LIBRARY RESULTS JOBS CONFIG DIR SHARE TARGET OUT TRAIN WORK ONLY
 
 VENV := .venv
@@ -145,7 +145,7 @@ train-drums: $(VENV)/dev.done
 train-stems: $(VENV)/dev.done
 	@$(PIP) -r training/requirements.txt
 	@export PYTHONPATH=scripts:.; \
-	$(BIN)/python -m training.stem_pieces "$$TRAIN" "$$WORK/pieces" valid 0 14 && \
+	$(BIN)/python -m training.stem_pieces "$$TRAIN" "$$WORK/pieces" valid 0 34 && \
 	$(BIN)/python -m training.stem_pieces "$$TRAIN" "$$WORK/pieces" test 0 20 && \
 	$(BIN)/python -m training.stem_pieces "$$TRAIN" "$$WORK/pieces" train 0 $(STEM_PIECES) && \
 	$(BIN)/python -m training.stem_net "$$WORK/pieces" "$$WORK" $(ARGS) && \

@@ -16,6 +16,7 @@ from scipy import fft
 from torch import nn
 from torch.nn import functional
 
+from mirflow.dsp import layers
 from mirflow.dsp.separation.network import (
     BANDS,
     BEFORE_CONTEXT,
@@ -38,7 +39,7 @@ LENGTH = (FRAMES - 1) * HOP  # samples
 NOISE_POWER = 0.375 * SIZE  # of a bin of white noise with a mean power of one
 BATCH = 4
 POOL = 240  # examples in memory
-USES = 3.0  # how often each is used on average
+USES = 6.0  # how often each is used on average
 DETAIL = 0.3  # weight of the second part of the loss, in which soft sounds count more
 # Power relative to the mix below which it matters less and less how small an error is. Without it, mixes with a single
 # source, of which the error can be nothing, would teach that everything belongs to the most frequent source.
@@ -182,11 +183,12 @@ OTHER = list(STEMS).index("other")
 # Mean and standard deviation of the level of each part in dB, and how often it is left out.
 LEVELS = {
     "drums": (0, 4, 0.1),
-    "bass": (-1, 4, 0.1),
+    "bass": (0, 4, 0.1),
     "chords": (-2, 5, 0.12),
     "lead": (-3, 5, 0.3),
-    "vocals": (1, 4, 0.25),
+    "vocals": (1, 4, 0.35),
 }
+ALONE = 0.08  # of the examples have no drums, bass or vocals
 
 
 def example(pieces: list[np.ndarray], random: np.random.Generator, changed: bool = True) -> tuple:
@@ -195,7 +197,7 @@ def example(pieces: list[np.ndarray], random: np.random.Generator, changed: bool
     Parameters
     ----------
     pieces : int16 [part, 2, n]
-    changed : False: only levels are drawn, for the set for early stopping
+    changed : False: only levels are drawn, for half of the set for early stopping
 
     Returns
     -------
@@ -210,6 +212,7 @@ def example(pieces: list[np.ndarray], random: np.random.Generator, changed: bool
     at = int(random.integers(max(1, chosen.shape[2] - int(LENGTH * speed))))
     spectra = np.zeros((SOURCES, 2, FRAMES, BINS), np.complex64)
     mono = changed and random.random() < 0.1
+    alone = changed and random.random() < ALONE
     for number, name in enumerate(PARTS):
         level, deviation, missing = LEVELS[name]
         piece, start, rate = chosen, at, speed
@@ -219,13 +222,13 @@ def example(pieces: list[np.ndarray], random: np.random.Generator, changed: bool
                 if piece[number, 0, :: RATE // 4].any():
                     break
             rate = float(np.exp(random.uniform(-0.35, 0.35))) if random.random() < 0.6 else 1.0
-            if STEM_OF[number] == OTHER and random.random() < 0.28:  # low accompaniment: organs, pianos, low strings
+            if STEM_OF[number] == OTHER and random.random() < 0.12:  # low accompaniment: organs, pianos, low strings
                 rate = float(random.uniform(0.4, 0.75))
             elif name == "bass" and random.random() < 0.25:  # high basses
                 rate = float(random.uniform(1.4, 2.3))
             start = int(random.integers(max(1, piece.shape[2] - int(LENGTH * rate))))
         gain = 10 ** (random.normal(level, deviation) / 20)
-        if changed and random.random() < missing:
+        if changed and (random.random() < missing or (alone and STEM_OF[number] != OTHER)):
             continue
         sound = _slice(piece, number, start, rate)
         if not sound.any():
@@ -249,7 +252,7 @@ def example(pieces: list[np.ndarray], random: np.random.Generator, changed: bool
                 mid, side = mid * np.cos(angle) + side * np.sin(angle), side * np.cos(angle) - mid * np.sin(angle)
         shape = np.float32(gain)
         if changed and random.random() < 0.8:
-            shape = shape * _curve(random, 8.0 if name == "bass" else 4.0)
+            shape = shape * _curve(random, 6.0 if name == "bass" else 4.0)
         source = STEM_OF[number]
         spectra[source, 0] += _spectrum(mid.astype(np.float32)) * shape
         if not mono and side.any():
@@ -355,16 +358,84 @@ def validate(network: StemNet, examples: list[tuple]) -> tuple[float, np.ndarray
     return float(np.mean([loss for loss, _ in found])), np.mean([ratios for _, ratios in found], axis=0)
 
 
-def train(folder: Path, work: Path, minutes: float, peak_rate: float, resume: Path | None) -> None:
-    """Train for a time; keep the average of the weights with the smallest loss for early stopping."""
+@torch.no_grad()
+def start_from(network: StemNet, stored: dict[str, torch.Tensor], seen: torch.Tensor) -> None:
+    """Set the weights to exported ones, of `training.export_stems.arrays`.
+
+    These have no statistics of normalisations. Those of the examples `seen` are taken, with weights that leave the
+    outputs as they are.
+    """
+    parameters = dict(network.named_parameters())
+
+    def fill(name: str, values: torch.Tensor) -> None:
+        parameters[name].copy_(values.reshape(parameters[name].shape))
+
+    def fill_norm(name: str, exported: str) -> None:
+        fill(f"{name}.weight", stored[f"{exported}.scale"])
+        fill(f"{name}.bias", stored[f"{exported}.shift"])
+
+    def fill_linear(name: str, exported: str, bias: str) -> None:
+        fill(f"{name}.weight", stored[exported].reshape(-1, parameters[f"{name}.weight"].shape[0]).T)
+        fill(f"{name}.bias", stored[bias])
+
+    fill("encode", stored["encode.weight"])
+    fill("encode_bias", stored["encode.bias"])
+    for kind, exported, layers_of, parts in (
+        ("blocks", "block", network.blocks, ("time", "band")),
+        ("context", "context", network.context, ("time",)),
+    ):
+        for index in range(len(layers_of)):
+            fill_norm(f"{kind}.{index}.norm", f"{exported}{index}")
+            for part in parts:
+                fill_linear(
+                    f"{kind}.{index}.{part}.linear", f"{exported}{index}.{part}", f"{exported}{index}.{part}_bias"
+                )
+            fill_linear(f"{kind}.{index}.point", f"{exported}{index}.point", f"{exported}{index}.point_bias")
+    for name in ("narrow", "widen", "out"):
+        fill_norm(f"{name}_norm", name)
+    fill_linear("narrow", "narrow.weight", "narrow.bias")
+    fill("widen.weight", stored["widen.weight"].transpose(0, 1).flatten(1).T)
+    fill("widen.bias", stored["widen.bias"])
+    for name, exported in (
+        ("decode", "decode.state"), ("decode_input", "decode.input"), ("decode_bias", "decode.bias"),
+        ("last", "last.weight"), ("last_bias", "last.bias"),
+    ):  # fmt: skip
+        fill(name, stored[exported])
+
+    def measure(norm: Norm, inputs: tuple[torch.Tensor]) -> None:
+        variance, mean = torch.var_mean(inputs[0].reshape(-1, inputs[0].shape[-1]), dim=0)
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+        norm.bias += mean * norm.weight
+        norm.weight *= torch.sqrt(variance + norm.eps)
+
+    hooks = [part.register_forward_pre_hook(measure) for part in network.modules() if isinstance(part, Norm)]
+    network.eval()(seen)
+    network.train()
+    for hook in hooks:
+        hook.remove()
+
+
+def train(folder: Path, work: Path, minutes: float, peak_rate: float, resume: Path | None, start: Path | None) -> None:
+    """Train for a time; keep the average of the weights with the smallest loss for early stopping.
+
+    Candidates are moving averages of the weights on the way, and at the end the mean of those of most of the run.
+    """
     torch.manual_seed(0)
     random = np.random.default_rng(0)
     network = StemNet()
     if resume:
         network.load_state_dict(torch.load(resume, weights_only=True))
+    elif start:
+        stored = {name: torch.from_numpy(values) for name, values in layers.load(start).items()}
+        sample = np.random.default_rng(2)
+        paths = sorted((folder / "train").glob("*.npy"))[:40]
+        some = [example([np.load(path, mmap_mode="r") for path in paths], sample) for _ in range(16)]
+        start_from(network, stored, batch_of(some)[0].float())
     average = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True
     )
+    mean = torch.optim.swa_utils.AveragedModel(average.module, use_buffers=True)  # over most of the run
     optimiser = torch.optim.AdamW(network.parameters(), lr=peak_rate, weight_decay=0.01)
     pieces: dict[str, list[np.ndarray]] = {"train": [], "valid": []}
     known: set[Path] = set()
@@ -378,7 +449,7 @@ def train(folder: Path, work: Path, minutes: float, peak_rate: float, resume: Pa
 
     look()
     fixed = np.random.default_rng(1)
-    valid = [example(pieces["valid"], fixed, changed=False) for _ in range(48)]
+    valid = [example(pieces["valid"], fixed, changed=bool(number % 2)) for number in range(128)]
     stored = [example(pieces["train"], random) for _ in range(min(POOL, 80))]
     print(f"{sum(p.numel() for p in network.parameters())} weights; {len(pieces['train'])} pieces", flush=True)
     began, best, step, owed = time.time(), np.inf, 0, 0.0
@@ -406,7 +477,7 @@ def train(folder: Path, work: Path, minutes: float, peak_rate: float, resume: Pa
         optimiser.step()
         average.update_parameters(network)
         step += 1
-        if step % 100 == 0:
+        if step % 200 == 0:
             look()
             found = validate(average.module, valid)
             loss, ratios = np.mean([r[0] for r in running]), np.mean([r[1] for r in running], axis=0)
@@ -422,6 +493,13 @@ def train(folder: Path, work: Path, minutes: float, peak_rate: float, resume: Pa
             if found[0] < best:
                 best = found[0]
                 torch.save(average.module.state_dict(), work / "best.pt")
+            if share > 0.3:
+                mean.update_parameters(average.module)
+    if mean.n_averaged:
+        loss, ratios = validate(mean.module, valid)
+        print(f"mean of the last {int(mean.n_averaged)}: loss {loss:.3f}, SDR {np.round(ratios, 1)}", flush=True)
+        if loss < best:
+            torch.save(mean.module.state_dict(), work / "best.pt")
 
 
 def main() -> None:
@@ -431,12 +509,13 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--resume", type=Path)
+    parser.add_argument("--resume", type=Path, help="WORK/last.pt of a run before")
+    parser.add_argument("--start", type=Path, help="exported weights to start from (.npz)")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     arguments.work.mkdir(parents=True, exist_ok=True)
-    train(arguments.pieces, arguments.work, arguments.minutes, arguments.rate, arguments.resume)
+    train(arguments.pieces, arguments.work, arguments.minutes, arguments.rate, arguments.resume, arguments.start)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import signal
 
 from mirflow.core import artifacts
-from training import compose, render, singing
+from training import compose, instruments, render, singing
 from training.beat_pieces import band
 from training.score import DRUMS, SPLITS, Performance, perform, tempo_curve
 
@@ -22,7 +22,11 @@ PARTS = ("drums", "bass", "chords", "lead", "vocals")  # chords and lead togethe
 STEMS = {"drums": (0,), "bass": (1,), "other": (2, 3), "vocals": (4,)}
 BASSES = (32, 33, 34, 35, 36, 37, 38, 39)  # General MIDI programs
 GUITARS = (29, 30, 30, 28, 27, 31, 81, 62)
+# What counts as vocals: all that is sung, and the choirs and voices of General MIDI, its programs 53 to 55. What only
+# reminds of voices (lead 6, pad 4) belongs to `other`.
 CHOIRS = (52, 53, 54)
+PURE = (8, 9, 10, 11, 12, 13, 14, 15, 72, 73, 74, 75, 76, 78, 79, 82, 98, 112, 113)  # bells, flutes, whistles
+OTHERS = tuple(k for k in range(112) if k not in (*BASSES, *CHOIRS, 47, 55, 85, 91))
 
 
 def performance(random: np.random.Generator, folder: Path, split: str) -> Performance:
@@ -60,10 +64,16 @@ def roles(piece: Performance, random: np.random.Generator) -> dict[str, list[tup
         elif program in CHOIRS:
             out["vocals"].insert(0, (program, notes))
         elif program in compose.MELODY_PROGRAMS and _is_melody(notes):
-            out["vocals"].append((program, notes))
+            out["vocals"].append((_varied(program, random), notes))
         else:
-            out["chords"].append((program, notes))
+            out["chords"].append((_varied(program, random), notes))
     return out
+
+
+def _varied(program: int, random: np.random.Generator) -> int:
+    """Return the program or, half of the time, any other that is neither bass nor voice."""
+    draw = random.random()
+    return int(random.choice(PURE if draw < 0.15 else OTHERS)) if draw < 0.5 else program
 
 
 def _is_melody(notes: np.ndarray) -> bool:
@@ -72,7 +82,7 @@ def _is_melody(notes: np.ndarray) -> bool:
     return bool(np.mean(order[1:, 0] < order[:-1, 0] + order[:-1, 1] - 0.05) < 0.2)
 
 
-def instruments(
+def soundfonts(
     parts: list[tuple[int, np.ndarray]], split: str, random: np.random.Generator, centred: bool
 ) -> np.ndarray:
     """Render instruments in stereo with soundfonts of a set, float32 [2, n]."""
@@ -238,39 +248,52 @@ def make(split: str, index: int, folder: Path) -> np.ndarray:
         if not parts:
             continue
         notes = np.concatenate([notes for _, notes in parts])
+        draw = random.random()
         if name == "drums":
-            if random.random() < 0.2:
-                five = np.concatenate([notes, np.zeros((len(notes), 1))], axis=1)
-                sound = render._formula_drums(five, random, RATE, out.shape[2])
-                sound = np.stack([sound, sound]).astype(np.float32)
+            if draw < 0.4:
+                sound = instruments.drums(notes, random, SECONDS, recorded=split == "train" and draw < 0.25)
             else:
-                sound = instruments(parts, split, random, centred=True)
+                sound = soundfonts(parts, split, random, centred=True)
             sound = treated(sound, random, wet=0.35, drive=0.3)
         elif name == "bass":
-            if random.random() < 0.5:
-                sound = formula(notes, random, low=True)
-                sound = np.stack([sound, sound])
+            if draw < 0.45:
+                sound = soundfonts(parts, split, random, centred=True)
             else:
-                sound = instruments(parts, split, random, centred=True)
-            sound = treated(sound, random, wet=0.08, drive=0.3)
+                if draw < 0.6:
+                    sound = formula(notes, random, low=True)
+                elif draw < 0.75 and split == "train":
+                    path = instruments.BASS_SOUNDS[random.integers(len(instruments.BASS_SOUNDS))]
+                    sound = instruments.sampled(notes, path, SECONDS)
+                else:
+                    sound = instruments.bass(notes, random, SECONDS)
+                sound = np.stack([sound, sound])
+            sound = _low(treated(sound, random, wet=0.08, drive=0.3), random)
             if random.random() < 0.6:
                 sound = np.repeat(sound.mean(axis=0, keepdims=True), 2, axis=0)
         elif name == "vocals":
             choir = [part for part in parts if part[0] in CHOIRS]
-            if choir or random.random() < 0.1:
+            if choir or draw < 0.25:
                 choir = choir or [(int(random.choice(CHOIRS)), parts[0][1])]
-                sound = treated(instruments(choir, split, random, False), random, wet=0.3, drive=0.1)
-            elif random.random() < 0.6:
+                if random.random() < 0.3:
+                    sound = instruments.choir(np.concatenate([n for _, n in choir]), random, SECONDS)
+                else:
+                    sound = soundfonts(choir, split, random, False)
+                sound = treated(sound, random, wet=0.4, drive=0.1)
+            elif draw < 0.65:
                 sound = vocals(parts[0][1], random, folder, split)
             else:  # played, not sung
-                sound = treated(instruments(parts, split, random, False), random, wet=0.3, drive=0.15)
+                sound = treated(soundfonts(parts, split, random, False), random, wet=0.3, drive=0.15)
                 out[PARTS.index("lead")] += _level(sound)
                 continue
-        elif random.random() < 0.12:
-            sound = formula(notes, random, low=False)
+        elif draw < 0.22:
+            if draw < 0.12 or split != "train":
+                sound = formula(notes, random, low=False)
+            else:
+                path = instruments.OTHER_SOUNDS[random.integers(len(instruments.OTHER_SOUNDS))]
+                sound = instruments.sampled(notes, path, SECONDS)
             sound = treated(np.stack([sound, sound]), random, wet=0.7, drive=0.2)
         else:
-            sound = treated(instruments(parts, split, random, False), random, wet=0.3, drive=0.15)
+            sound = treated(soundfonts(parts, split, random, False), random, wet=0.3, drive=0.15)
         out[number] += _level(sound)
     return out
 
@@ -281,6 +304,14 @@ def _level(sound: np.ndarray) -> np.ndarray:
     seconds = power[: len(power) // RATE * RATE].reshape(-1, RATE).mean(axis=1)
     loud = np.sqrt(np.percentile(seconds, 75))
     return sound * (0.1 / loud if loud > 1e-5 else 0.0)
+
+
+def _low(sound: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Take highs from a bass that has half of its power above 250 Hz, as no bass does in a mix."""
+    power = np.square(np.abs(np.fft.rfft(sound.mean(axis=0)[: 20 * RATE])))
+    if power[round(250 * min(20.0, SECONDS)) :].sum() <= 0.5 * power.sum():
+        return sound
+    return signal.lfilter(*signal.butter(1, random.uniform(80, 200), fs=RATE), sound).astype(np.float32)
 
 
 def mixed(parts: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
