@@ -64,8 +64,8 @@ def band(random, folder: Path, split: str, expressive: bool = False) -> Performa
         return np.interp(seconds, low, np.concatenate([[-8.0], index, [index[-1] + 8]]))
 
     original = 60 / np.median(np.diff(times))
-    # Most songs stay near their own tempo: how dense the notes are tells then which of two tempi, one of them double the
-    # other, is meant. Were each song played at every tempo, nothing would.
+    # Most songs stay near their own tempo: how dense the notes are tells then which of two tempi is meant, one of them
+    # double the other. Were each song played at every tempo, nothing would.
     stretch = float(np.exp(random.normal(0, 0.08) if random.random() < 0.75 else random.uniform(-0.45, 0.45)))
     bpm = float(np.clip(original * stretch, 45, 220))
     length = int(SECONDS * bpm / 60) + 2
