@@ -168,6 +168,24 @@ def test_only_the_first_batch_with_work_walks_through_all_results(tmp_path, monk
     assert left.exists() != cleared
 
 
+def test_where_all_others_are_complete_only_the_folders_of_a_batch_are_looked_at(tmp_path, monkeypatch):
+    results = tmp_path / "out"
+    left = [
+        results / folder / ".mirflow-tmp-x.wav" for folder in ("c/features", ".mirflow/merged/c", ".mirflow", "", "a")
+    ]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    Batch(("c", "d"), before=2, size=2, tracks=6, began=0.0, idle=0, few=True).save(tmp_path / "batch.json")
+    monkeypatch.setenv(batches.BATCH, str(tmp_path / "batch.json"))
+    library = Library(tmp_path, dict.fromkeys("abcd", tmp_path))
+    progress.start(str(results), library)
+    assert [path for path in left if path.exists()] == left[-1:]
+    left[0].touch()
+    progress.end(str(results), library, progress.Run(made=("c", "d")))
+    assert [path for path in left if path.exists()] == left[-1:]
+
+
 def test_tracks_are_judged_when_any_batch_had_something_to_do(fake, monkeypatch):
     """Not only when the last one had."""
     judged = []

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import io
+import itertools
 import json
 import math
 import os
@@ -10,7 +11,7 @@ import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -111,38 +112,52 @@ def _not_written(path: str | os.PathLike, error: OSError) -> MirflowError:
 Ours = Callable[[str], bool]  # whether a folder, as its path below the results, may be looked after
 
 
-def _folders(root: str | os.PathLike, ours: Ours | None = None) -> Iterator[tuple[str, list[str]]]:
+def _folders(
+    root: str | os.PathLike, ours: Ours | None = None, places: Iterable[str] | None = None
+) -> Iterator[tuple[str, list[str]]]:
     """Yield the directories below `root` with the names of their files; Snakemake's records are none of our files."""
-    for folder, folders, names in os.walk(root):
-        if os.path.basename(folder) == OWN_FOLDER:
-            folders[:] = [name for name in folders if name != RECORDS]
-        if ours is None or ours(os.path.relpath(folder, root)):
-            yield folder, names
+    if places is not None:
+        for top in (os.fspath(root), os.path.join(root, OWN_FOLDER)):
+            yield from ((folder, names) for folder, _, names in itertools.islice(os.walk(top), 1))
+    for place in [root] if places is None else places:
+        for folder, folders, names in os.walk(place):
+            if os.path.basename(folder) == OWN_FOLDER:
+                folders[:] = [name for name in folders if name != RECORDS]
+            if ours is None or ours(os.path.relpath(folder, root)):
+                yield folder, names
 
 
-def remove_unfinished(root: str | os.PathLike, ours: Ours | None = None) -> int:
+def remove_unfinished(root: str | os.PathLike, ours: Ours | None = None, places: Iterable[str] | None = None) -> int:
     """Remove the temporary files that killed processes have left below `root`. Return their number.
 
     Parameters
     ----------
     ours : says of each folder whether it is to be looked at; without it all are
+    places : the folders to look in, with all below them, beside the files of `root` itself; without it all of `root`
     """
     unfinished = [
-        Path(folder, name) for folder, names in _folders(root, ours) for name in names if name.startswith(TEMPORARY)
+        Path(folder, name)
+        for folder, names in _folders(root, ours, places)
+        for name in names
+        if name.startswith(TEMPORARY)
     ]
     for path in unfinished:
         path.unlink(missing_ok=True)
     return len(unfinished)
 
 
-def clamp_future_times(root: str | os.PathLike, ours: Ours | None = None) -> int:
+def clamp_future_times(root: str | os.PathLike, ours: Ours | None = None, places: Iterable[str] | None = None) -> int:
     """Set modification times below `root` that lie in the future to the current time. Return the number of files.
 
     Such files were written while the clock was wrong. Everything made from them would be older than they are, and
     therefore out of date, until the clock has reached those times.
+
+    Parameters
+    ----------
+    ours, places : as for `remove_unfinished`
     """
     now, clamped = time.time(), 0
-    for folder, names in _folders(root, ours):
+    for folder, names in _folders(root, ours, places):
         for name in names:
             path = os.path.join(folder, name)
             if os.lstat(path).st_mtime > now:

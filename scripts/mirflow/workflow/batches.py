@@ -30,6 +30,7 @@ class Batch:
     jobs, failed : jobs done and failed, in the batches before
     waiting : tracks of this batch and those before that were to be merged, and are not
     pending : in a dry run, tracks with pending work; None before that is known
+    few : whether only some tracks are made, since all others are known to be complete
     """
 
     chosen: tuple[str, ...]
@@ -46,6 +47,7 @@ class Batch:
     failed: int = 0
     waiting: tuple[str, ...] = ()
     pending: tuple[str, ...] | None = None
+    few: bool = False
 
     def of(self, tracks: Collection[str]) -> list[str]:
         """Return those of `tracks` that belong to this batch."""

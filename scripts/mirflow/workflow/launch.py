@@ -163,7 +163,8 @@ def run(
     count = max(1, -(-len(tracks) // size))
     edges = [len(tracks) * index // count for index in range(count + 1)]  # batches of one size, but for one track
     stopped = _stops()
-    state, failed = Batch((), 0, 0, len(tracks), began=time.time()), False
+    few = len(tracks) < len(share.of(asked))
+    state, failed = Batch((), 0, 0, len(tracks), began=time.time(), few=few), False
     refused = worked = False
     with tempfile.TemporaryDirectory(prefix="mirflow-") as folder:
         file = Path(folder, "batch.json")
@@ -193,7 +194,7 @@ def run(
     over = state.started or state.idle == len(tracks)
     if over and not stopped and not share.is_whole:
         shares.note(results, share, state.began, time.time(), state.skip, state.crops, only)
-    _report(results, found, state, broken=failed, share=share, chosen=asked)
+    _report(results, found, state, broken=failed, share=share, chosen=asked, made=tracks if few else None)
     return 128 + stopped[0] if stopped else int(failed)
 
 
@@ -300,12 +301,20 @@ def _wait(process: subprocess.Popen, stopped: list[int]) -> int:
     return process.returncode
 
 
-def _report(results: str, library: Library, state: Batch, broken: bool, share: Share, chosen: dict[str, Path]) -> None:
+def _report(
+    results: str,
+    library: Library,
+    state: Batch,
+    broken: bool,
+    share: Share,
+    chosen: dict[str, Path],
+    made: list[str] | None = None,
+) -> None:
     """Print the summary of all batches."""
     if state.idle == state.tracks and not state.started:
         print(NOTHING, file=sys.stderr)
     elif state.idle or state.started or not broken:
-        run = progress.Run(state.skip, state.crops, share, state.began, None, state.waiting, broken, chosen)
+        run = progress.Run(state.skip, state.crops, share, state.began, None, state.waiting, broken, chosen, made)
         progress.tell(progress.end(results, library, run))
         if share.is_whole and (said := glance.line(results, chosen, state.skip, state.crops)):
             progress.tell(said)

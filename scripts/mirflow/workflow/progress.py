@@ -60,6 +60,7 @@ class Run:
     chosen : of these, the ones that it was asked for; None: all
     began, ended : s since the epoch; None: when `start` was called, and now
     waiting : tracks that are not complete, whatever an earlier run has made of them (see `unmade`)
+    made : the tracks that were not known to be complete before it, and no others were made; None: nobody knows
     broken : whether it failed. Then unfinished tracks are named; after others these were not asked for
     """
 
@@ -71,6 +72,7 @@ class Run:
     waiting: Collection[str] = ()
     broken: bool = False
     chosen: Collection[str] | None = None
+    made: Collection[str] | None = None
 
     def of(self, library: Library) -> list[str]:
         """Return the tracks that it was asked for."""
@@ -85,7 +87,8 @@ def start(results: str, library: Library, share: Share = WHOLE, merging: Iterabl
 
     `merging` are the tracks of which this run is to merge the ``.INFO``.
 
-    Of several batches the first that has something to do clears away: it looks at every file of all its tracks.
+    Of several batches the first that has something to do clears away: it looks at every file of all tracks. Where only
+    few tracks are made, each batch looks at those of its own.
 
     Raises
     ------
@@ -97,10 +100,11 @@ def start(results: str, library: Library, share: Share = WHOLE, merging: Iterabl
         shares.lock(results, share)
         if not share.is_whole:
             shares.note(results, share, began=here.began if here else time.time())
-        if here is None or here.idle == here.before:
+        if here is None or here.few or here.idle == here.before:
             ours = folders_of(library, share)
-            artifacts.remove_unfinished(results, ours)
-            artifacts.clamp_future_times(results, ours)
+            places = list(_places(results, here.chosen)) if here and here.few else None
+            artifacts.remove_unfinished(results, ours, places)
+            artifacts.clamp_future_times(results, ours, places)
         write_library(results, library)
         _merging[results] = {track: _merged_at(results, track) for track in merging}
     except OSError as error:
@@ -123,6 +127,18 @@ def folders_of(library: Library, share: Share) -> Callable[[str], bool] | None:
         return bool(track) and share.has(track)
 
     return ours
+
+
+def _places(results: str, tracks: Iterable[str]) -> Iterator[str]:
+    """Yield the folders that hold the files of tracks, and that of what concerns all tracks.
+
+    A file that is left over in the folder of another track makes that incomplete (`mirflow.workflow.completeness`).
+    """
+    yield own(results, "duplicates")
+    for track in tracks:
+        yield f"{results}/{track}"
+        yield from (log_folder(results, track), benchmark_folder(results, track))
+        yield from (os.path.dirname(stamp(results, track)) for stamp in (merge_stamp, crops_stamp))
 
 
 def began(results: str) -> float:
@@ -239,9 +255,10 @@ def is_over(results: str, tracks: Collection[str], skip: Collection[str] = ()) -
 
 def end(results: str, library: Library, run: Run = PLAIN) -> str:
     """End a run: clear away what commands that were killed have left on the way, and return its summary."""
+    places = None if run.made is None else list(_places(results, run.made))
     with contextlib.suppress(OSError):
-        artifacts.remove_unfinished(results, folders_of(library, run.share))
-        tidy(results, run.of(library))
+        artifacts.remove_unfinished(results, folders_of(library, run.share), places)
+        tidy(results, run.of(library) if run.made is None else run.made)
     return summary(results, library, run)
 
 
