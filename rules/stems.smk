@@ -44,7 +44,7 @@ rule stems:
     resources:
         gpu=int(bool(SEPARATOR)),
         # Measured for 20 minutes of 44.1 kHz stereo: 2.8 GB; with a trained separator 2.4 GB, and its network on the CPU
-        # 0.8 GB (htdemucs) to 1.8 GB (bs_roformer_4stems).
+        # 0.8 GB (htdemucs) to 1.8 GB (bs_roformer_4stems, scnet_xl_ihf).
         mem_mb=5000 if SEPARATOR else 3000,
     params:
         worker="--model" if SEPARATOR else "",
