@@ -5,7 +5,6 @@ A model is a file of safetensors and its configuration (.json), as the authors p
 
 import importlib.util
 import sys
-import types
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,9 +89,7 @@ def _network_class() -> Any:
         found = importlib.util.find_spec("muq")
         if found is None:
             raise ModuleNotFoundError("No module named 'muq'", name="muq")
-        package = types.ModuleType("muq")
-        package.__path__ = list(found.submodule_search_locations or ())
-        sys.modules["muq"] = package
+        sys.modules["muq"] = importlib.util.module_from_spec(found)  # it is not run
     from muq.muq.muq import MuQ
 
     return MuQ
