@@ -1,6 +1,7 @@
 # An image with all that a run with the default settings needs:
 #
 #   docker build --tag mirflow .
+#   mkdir -p ~/conditioning    # else Docker makes it, as root
 #   docker run --rm --user "$(id -u):$(id -g)" --volume ~/music:/music:ro --volume ~/conditioning:/results mirflow
 #   docker run ... mirflow run --library /music --results /results --jobs 8 --share 2/8
 #
@@ -19,6 +20,7 @@ WORKDIR /opt/mirflow
 # The packages come first: they change less often than the code.
 COPY envs envs
 COPY pyproject.toml Makefile README.md LICENSE ./
+COPY config/models.yaml config/
 COPY scripts scripts
 RUN make --no-print-directory ".venv/$(if [ "$PRESET" = full ]; then echo flamingo; else echo base; fi).done"
 COPY . .
