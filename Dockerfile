@@ -7,7 +7,10 @@
 #
 # With the packages of trained models: docker build --build-arg PRESET=full --tag mirflow-full .
 # (give these containers a volume for /models, --gpus all, and settings: -- --configfile config/full.yaml).
-# For Apptainer, from the image: apptainer build mirflow.sif docker-daemon://mirflow:latest
+# For Apptainer, from the image (or with docker-archive:FILE, of `docker save`); work is an empty folder of your own:
+#   apptainer build mirflow.sif docker-daemon:mirflow:latest
+#   apptainer run --pwd /opt/mirflow --bind ~/work:/opt/mirflow/.snakemake \
+#       --bind ~/music:/music:ro --bind ~/conditioning:/results mirflow.sif
 FROM python:3.11-slim-bookworm
 
 ARG PRESET=embedded
