@@ -1,12 +1,16 @@
 # An image with all that a run with the default settings needs:
 #
 #   docker build --tag mirflow .
+#   mkdir -p ~/conditioning    # else Docker makes it, as root
 #   docker run --rm --user "$(id -u):$(id -g)" --volume ~/music:/music:ro --volume ~/conditioning:/results mirflow
 #   docker run ... mirflow run --library /music --results /results --jobs 8 --share 2/8
 #
 # With the packages of trained models: docker build --build-arg PRESET=full --tag mirflow-full .
 # (give these containers a volume for /models, --gpus all, and settings: -- --configfile config/full.yaml).
-# For Apptainer, from the image: apptainer build mirflow.sif docker-daemon://mirflow:latest
+# For Apptainer, from the image (or with docker-archive:FILE, of `docker save`); work is an empty folder of your own:
+#   apptainer build mirflow.sif docker-daemon:mirflow:latest
+#   apptainer run --pwd /opt/mirflow --bind ~/work:/opt/mirflow/.snakemake \
+#       --bind ~/music:/music:ro --bind ~/conditioning:/results mirflow.sif
 FROM python:3.11-slim-bookworm
 
 ARG PRESET=embedded
@@ -19,6 +23,7 @@ WORKDIR /opt/mirflow
 # The packages come first: they change less often than the code.
 COPY envs envs
 COPY pyproject.toml Makefile README.md LICENSE ./
+COPY config/models.yaml config/
 COPY scripts scripts
 RUN make --no-print-directory ".venv/$(if [ "$PRESET" = full ]; then echo flamingo; else echo base; fi).done"
 COPY . .

@@ -87,6 +87,23 @@ def test_a_directory_that_cannot_be_written_is_said_before_anything_starts(tmp_p
     assert (tmp_path / ".snakemake").is_dir()
 
 
+def test_without_a_home_caches_are_temporary(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way, as a home of somebody else would be")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(launch.tempfile, "gettempdir", lambda: str(tmp_path))
+    launch.check_working_directory()
+    assert os.environ["XDG_CACHE_HOME"] == str(tmp_path / f"mirflow-{os.getuid()}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+    launch.check_working_directory()
+    assert os.environ["XDG_CACHE_HOME"] == str(tmp_path / "own")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(launch.tempfile, "gettempdir", lambda: str(tmp_path / "file"))
+    with pytest.raises(MirflowError, match="file: cannot be written, but Snakemake needs it: set XDG_CACHE_HOME"):
+        launch.check_working_directory()
+
+
 @pytest.fixture
 def fake(tmp_path, monkeypatch, capfd):
     """Run batches of two tracks with a program in Snakemake's place; it takes `first track=what happens`."""

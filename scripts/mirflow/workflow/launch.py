@@ -269,12 +269,13 @@ def _stops() -> list[int]:
 
 
 def check_working_directory() -> None:
-    """Check that Snakemake can write its working files in the current directory.
+    """Check that Snakemake can write its working files in the current directory, and see to a folder for its caches.
 
     Raises
     ------
     MirflowError : it cannot
     """
+    _see_to_caches()
     folder = Path.cwd() / ".snakemake"
     try:
         folder.mkdir(exist_ok=True)
@@ -285,6 +286,32 @@ def check_working_directory() -> None:
             f"{folder}: cannot be written ({error.strerror}), but Snakemake needs it: run from a directory of your own,"
             " `snakemake --directory <one> --snakefile <this Snakefile>`, or copy the project"
         ) from error
+
+
+def _see_to_caches() -> None:
+    """Name a temporary folder for the caches of programs where the user's own cannot be written.
+
+    So it is for users without a home: of containers, of services, of jobs on machines that do not mount it. Snakemake
+    cannot start without.
+    """
+    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    if _is_writable(home / "snakemake"):
+        return
+    folder = Path(tempfile.gettempdir(), f"mirflow-{os.getuid()}")
+    if not _is_writable(folder) or folder.stat().st_uid != os.getuid():  # others may have put something there
+        said = "cannot be written, but Snakemake needs it: set XDG_CACHE_HOME to a folder of your own"
+        raise MirflowError(f"{home}: {said}")
+    os.environ["XDG_CACHE_HOME"] = str(folder)
+
+
+def _is_writable(folder: Path) -> bool:
+    """Tell whether files can be made in a folder, which is made if it is not there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def _wait(process: subprocess.Popen, stopped: list[int]) -> int:
