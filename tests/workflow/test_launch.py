@@ -94,7 +94,7 @@ def test_without_a_home_caches_are_temporary(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "file"))
     monkeypatch.setattr(launch.tempfile, "gettempdir", lambda: str(tmp_path))
     launch.check_working_directory()
-    assert os.environ["XDG_CACHE_HOME"] == str(tmp_path / f"mirflow-{os.getuid()}")
+    assert os.environ["XDG_CACHE_HOME"] == str(tmp_path / f"mirflow-cache-{os.getuid()}")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
     launch.check_working_directory()
     assert os.environ["XDG_CACHE_HOME"] == str(tmp_path / "own")

@@ -297,8 +297,8 @@ def _see_to_caches() -> None:
     home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     if _is_writable(home / "snakemake"):
         return
-    folder = Path(tempfile.gettempdir(), f"mirflow-{os.getuid()}")
-    if not _is_writable(folder) or folder.stat().st_uid != os.getuid():  # others may have put something there
+    folder = Path(tempfile.gettempdir(), f"mirflow-cache-{os.getuid()}")
+    if not _is_writable(folder) or folder.lstat().st_uid != os.getuid():  # others may have put something there
         said = "cannot be written, but Snakemake needs it: set XDG_CACHE_HOME to a folder of your own"
         raise MirflowError(f"{home}: {said}")
     os.environ["XDG_CACHE_HOME"] = str(folder)
