@@ -25,9 +25,8 @@ FRAMED = 0.9  # share of the bytes (without tags) that must belong to valid fram
 # Sizes that writers into a pipe leave in the header: 0, or the most that a program believes in, less a header or a
 # block. SoX uses 0x7F000000 for AIFF and 0x7FFFF000 for WAV, FFmpeg 0xFFFFFFFF, others 0x7FFFFFFF or 0x80000000.
 STREAMED = ((0, 0), (0x7EFFF000, 0x7F001000), (0x7FFFE000, 0x80000000), (0xFFFFE000, 0xFFFFFFFF))
-W64_STREAMED = (
-    1 << 62
-)  # the same in W64, where sizes have 64 bits: FFmpeg's is 2 ** 63 - 1; SoX's is that of an empty chunk
+# The least such size in W64, where sizes have 64 bits: FFmpeg's is 2 ** 63 - 1. (SoX's is that of an empty chunk.)
+W64_STREAMED = 1 << 62
 COUNTED_HEADER = 44  # bytes that the size of the samples may exceed them: recorders count the canonical WAV header
 Bytes = bytes | mmap.mmap  # a file's content: a memory map does not load it whole
 CONSECUTIVE = 3  # so many frames in a row are not a coincidence

@@ -9,16 +9,8 @@ from pathlib import Path
 from mirflow.core.errors import MirflowError
 from mirflow.core.layout import OF_ALL, OWN_FOLDER, SERIES, is_artifact, shorten
 
-LOSSLESS = (
-    "flac",
-    "wav",
-    "aiff",
-    "aif",
-    "aifc",
-    "rf64",
-    "bw64",
-    "w64",
-)  # of files with equal names, the first of these gets the plain id
+# Of files with equal names, the first of these gets the plain id.
+LOSSLESS = ("flac", "wav", "aiff", "aif", "aifc", "rf64", "bw64", "w64")
 EXTENSIONS = (*LOSSLESS, "opus", "ogg", "oga", "m4a", "aac", "latm", "loas", "mp3", "wma")
 
 # Characters that break shells, Snakemake (wildcards in braces, path variables in angle brackets) or the track list

@@ -77,7 +77,7 @@ def load(files: Sequence[Path], device: str) -> Clap:
         if spectrogram.truncation == "fusion" or spectrogram.feature_size != config.num_mel_bins:
             raise ValueError("that of another model")
         rate, window = int(spectrogram.sampling_rate), int(spectrogram.nb_max_samples)
-    except Exception as error:
+    except Exception as error:  # as above
         raise _wrong(preprocessing, "the configuration of a CLAP's spectrogram", error) from error
     try:
         stored = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
