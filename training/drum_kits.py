@@ -120,7 +120,7 @@ def single_hits(random: np.random.Generator) -> Iterator[tuple[int, int, np.ndar
     found: dict[int, list[Path]] = {}
     for path in sorted([*SONIC_PI.glob("*.flac"), *LMMS.glob("*.ogg")]):
         name = path.stem if path.parent == SONIC_PI else path.stem.rstrip("0123456789")
-        if name in SINGLE:
+        if name in SINGLE and path.read_bytes()[:4] in (b"fLaC", b"OggS"):  # kick04.ogg is a WAV file with Vorbis in it
             found.setdefault(SINGLE[name], []).append(path)
     for note, paths in found.items():
         samples, rate = soundfile.read(paths[random.integers(len(paths))], dtype="float32", always_2d=True)
