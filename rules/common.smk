@@ -19,7 +19,7 @@ from mirflow.core.errors import MirflowError
 from mirflow.library import scan
 from mirflow.metadata import lookup
 from mirflow.models import accelerator, catalogue
-from mirflow.warm import server
+from mirflow.warm import direct, server
 from mirflow.workflow import batches, glance, needs, progress, selection, settings, shares, snakemake_internals
 
 # Users may describe models in the models' folder. Some features follow from these, and settings are checked against all
@@ -77,6 +77,7 @@ CLIENT = f"{PYTHON} -I -S {shlex.quote(SCRIPTS)}/warm.py".replace("{", "{{").rep
 shell.prefix(f'set -euo pipefail; mirflow() {{{{ exec {CLIENT} "$@"; }}}}; ')
 server.announce(config["warm"], inner=snakemake_internals.is_inner(workflow))
 snakemake_internals.apply(RESULTS, MODELS, conda=CONDA)
+snakemake_internals.start_directly(direct.starter, direct.end_all)
 
 
 def known(wildcards):

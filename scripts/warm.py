@@ -1,8 +1,8 @@
 """``python -I -S warm.py COMMAND ...`` runs a mirflow command in a process that has imported and compiled everything.
 
-The result is that of the same command, without two seconds of imports. One such client is started for every artifact,
-so it uses as little as it can: what is needed only when no server listens yet is in mirflow/warm/session.py, and both
-use the standard library alone.
+The result is that of the same command, without two seconds of imports. Such a client is started for each artifact where
+Snakemake cannot ask by itself (mirflow/warm/direct.py), so it uses as little as it can: what is needed only when no
+server listens yet is in mirflow/warm/session.py, and both use the standard library alone.
 
 It sends its arguments, working directory, environment, stdout and stderr to a server (mirflow/warm/server.py) over a
 Unix socket, waits, and exits with the command's status. The first client of a run starts the server. Whenever any of
@@ -45,12 +45,9 @@ def main(argv: list[str]) -> int:
             print("mirflow: error: the run that this command belongs to is over", file=sys.stderr)
             return 1
         return cold(argv)
-    if status < 0:
-        import signal
-
-        name = signal.Signals(-status).name if -status in list(signal.Signals) else f"signal {-status}"
-        print(f"mirflow: error: {argv[0] if argv else ''}: the process was killed by {name}", file=sys.stderr)
-        return 128 - status
+    status, message = told(argv, status)
+    if message:
+        print(message, file=sys.stderr)
     return status
 
 
@@ -107,18 +104,38 @@ def ask(connection: socket.socket, argv: list[str]) -> int | None:
     """Send `argv` to the server; return the exit status (negative: a signal), None when the server died."""
     umask = os.umask(0o077)
     os.umask(umask)
+    request(connection, argv, umask, os.environ, 1, 2)
+    return answer(connection)
+
+
+def request(connection: socket.socket, argv: list[str], umask: int, environment: dict[str, str], *outputs: int) -> None:
+    """Ask the server to run `argv` in this working directory; `outputs` are its stdout and stderr."""
     # Each part ends with NUL, which none of them can contain.
-    environment = [f"{name}={value}" for name, value in os.environ.items()]
-    parts = [os.getcwd(), str(umask), str(len(argv)), *argv, *environment]
-    request = b"".join(os.fsencode(part) + b"\0" for part in parts)
-    descriptors = b"".join(descriptor.to_bytes(4, sys.byteorder) for descriptor in (1, 2))
-    header = len(request).to_bytes(4, "big")
+    variables = [f"{name}={value}" for name, value in environment.items()]
+    parts = [os.getcwd(), str(umask), str(len(argv)), *argv, *variables]
+    body = b"".join(os.fsencode(part) + b"\0" for part in parts)
+    descriptors = b"".join(descriptor.to_bytes(4, sys.byteorder) for descriptor in outputs)
+    header = len(body).to_bytes(4, "big")
     connection.sendmsg([header], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
-    connection.sendall(request)
-    answer = b""
+    connection.sendall(body)
+
+
+def answer(connection: socket.socket) -> int | None:
+    """Wait; return the exit status (negative: a signal), None when the server died."""
+    said = b""
     while part := connection.recv(64):
-        answer += part
-    return int(answer) if answer else None
+        said += part
+    return int(said) if said else None
+
+
+def told(argv: list[str], status: int) -> tuple[int, str]:
+    """Return the exit status of a shell for that of the server, and the message where a signal ended the command."""
+    if status >= 0:
+        return status, ""
+    import signal
+
+    name = signal.Signals(-status).name if -status in list(signal.Signals) else f"signal {-status}"
+    return 128 - status, f"mirflow: error: {argv[0] if argv else ''}: the process was killed by {name}"
 
 
 def cold(argv: list[str]) -> int:

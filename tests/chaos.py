@@ -1,8 +1,8 @@
 """Break things while a run is at work, run again, and see that nothing is lost: ``make chaos ROUNDS=50``.
 
 First rounds: in each one a run over a small library is disturbed at a random moment. Snakemake, the warm worker, one of
-its children, a client or all of them are killed with SIGKILL, or the run is told to end as by Ctrl-C, by a cluster, or
-by a terminal that closes. Then every case of faults.py. After each the same run is started again: it must complete, one
+its children or all of them are killed with SIGKILL, or the run is told to end as by Ctrl-C, by a cluster, or by a
+terminal that closes. Then every case of faults.py. After each the same run is started again: it must complete, one
 more must find nothing to do, no process and no unfinished file may be left, the keys of other people in ``.INFO`` must
 be there, and every artifact must have the bytes of an undisturbed run.
 """
@@ -32,7 +32,7 @@ from mirflow import features
 from mirflow.core import artifacts
 
 SIGNALS = {"interrupt": signal.SIGINT, "terminate": signal.SIGTERM, "hang up": signal.SIGHUP}
-VICTIMS = ("snakemake", "worker", "child", "client", "everything", *SIGNALS)
+VICTIMS = ("snakemake", "worker", "child", "everything", *SIGNALS)
 THEIRS = {"theirs": [1.5, None, "ü"]}
 TRACKS = ("one", "sub/two", "sub/it's {3}")
 FEATURES = ("loudness", "tempo")  # these are enough: what is broken here does not look at numbers
@@ -207,14 +207,13 @@ def disturb(victim: str, run: subprocess.Popen, house: House, chance: random.Ran
     if victim in SIGNALS and run.poll() is None:
         os.killpg(run.pid, SIGNALS[victim])
         return True
-    while run.poll() is None:  # clients and children live for a moment only: the first that is seen
+    while run.poll() is None:  # children live for a moment only: the first that is seen
         found = house.processes()
         workers = sorted(pid for pid, line in found.items() if "mirflow.warm.server" in line)
         pids = {
             "snakemake": [run.pid],
             "worker": workers[:1],
             "child": workers[1:],
-            "client": [pid for pid, line in found.items() if "warm.py" in line],
             "everything": list(found),
         }[victim]
         for pid in pids if victim == "everything" else chance.sample(pids, min(1, len(pids))):

@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -81,9 +82,21 @@ def untouched(library) -> dict[str, tuple]:
 
 
 @pytest.fixture(scope="module")
-def first(project, library, results, untouched):
+def shells(tmp_path_factory) -> Path:
+    """A folder with a shell that leaves a line in `started` for each time that it is started."""
+    folder = tmp_path_factory.mktemp("shells")
+    real = shutil.which("bash")
+    (folder / "bash").write_text(f"#!{real}\necho >> '{folder}/started'\nexec {real} \"$@\"\n")
+    (folder / "bash").chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(project, library, results, untouched, shells):
     """The first run over the whole library."""
-    return run_snakemake(cwd=project, library=library, results=results)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{shells}:{os.environ['PATH']}")
+        return run_snakemake(cwd=project, library=library, results=results)
 
 
 def info_files(results: Path) -> dict[str, Path]:
@@ -243,6 +256,12 @@ def test_warm_and_cold_give_the_same_bytes(first, project, library, results, tmp
             assert path.read_bytes() == (results / "Song one" / path.relative_to(cold / "Song one")).read_bytes(), path
             compared += 1
     assert compared > 20
+
+
+def test_a_warm_job_needs_no_shell(first, results, shells):
+    made = len(list(results.rglob("features/*.json")))
+    started = len((shells / "started").read_text().splitlines())
+    assert made > 200 and started < 20, "but for the first jobs, before a worker listens"
 
 
 def test_pictures_of_the_beats_are_made_when_asked_for(first, project, library, results):

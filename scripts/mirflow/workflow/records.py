@@ -72,7 +72,7 @@ class Records:
             new = f"{os.path.dirname(path)}/{artifacts.TEMPORARY}{os.uname().nodename}-{os.getpid()}"
             try:
                 with open(new, "w") as file:
-                    json.dump(content, file)
+                    file.write(json.dumps(content))  # json.dump is several times slower
                 os.replace(new, path)
             except OSError as error:
                 with contextlib.suppress(OSError):

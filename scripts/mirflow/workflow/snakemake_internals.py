@@ -12,10 +12,13 @@ import functools
 import json
 import os
 import re
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import snakemake
@@ -23,6 +26,7 @@ import snakemake.api  # before its parts, which import one another
 import snakemake.benchmark
 from snakemake.dag import DAG
 from snakemake.exceptions import WorkflowError
+from snakemake.executors import local
 from snakemake.io import IOFile
 from snakemake.jobs import Job
 from snakemake.logging import logger
@@ -30,6 +34,7 @@ from snakemake.output_index import OutputIndex
 from snakemake.persistence import NO_PARAMS_CHANGE, FileBackupMixin, ParamsChange, PersistenceBase
 from snakemake.persistence.file import FilePersistence
 from snakemake.scheduling.job_scheduler import JobScheduler
+from snakemake.shell import shell
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 from mirflow.core import identity, layout
@@ -355,7 +360,28 @@ def schedule_faster() -> None:
         finally:
             benchmark_record.running_time = time.time() - began
 
-    if (
-        os.environ["MIRFLOW_WARM"] == "1"
-    ):  # not where all is cold, whatever the settings say: mirflow.warm.server.announce
+    # Not where all is cold, whatever the settings say: mirflow.warm.server.announce.
+    if os.environ["MIRFLOW_WARM"] == "1":
         replace(snakemake.benchmark, "benchmarked", timed)
+
+
+def start_directly(starter: Callable[[str], Callable[..., Any]], end_all: Callable[[], None]) -> None:
+    """Let warm commands of jobs be started without a shell, where possible, and end them with the run.
+
+    Parameters
+    ----------
+    starter : what stands before all commands → what starts one, in place of ``subprocess.Popen``
+    end_all : ends all commands that were started directly; Ctrl-C in a terminal reaches processes alone
+    """
+    if snakemake.__version__ != KNOWN_VERSION or os.environ["MIRFLOW_WARM"] != "1":
+        return
+    start = starter(shell._process_prefix)
+    replace(sys.modules[shell.__module__], "sp", SimpleNamespace(**{**vars(subprocess), "Popen": start}))
+
+    cancel = replace(local.Executor, "cancel", None)
+
+    def end_and_cancel(executor: local.Executor) -> None:
+        end_all()
+        cancel(executor)
+
+    local.Executor.cancel = end_and_cancel
