@@ -5,6 +5,7 @@ call of mirflow and the server listens, the thread that would wait for the shell
 else goes the usual way: the first commands of a run, those for the model server, and those of a server that died.
 """
 
+import contextlib
 import os
 import re
 import shlex
@@ -34,10 +35,8 @@ def starter(prefix: str) -> Callable[..., Any]:
     def start(text: str, **options: Any) -> "Command | subprocess.Popen":
         call = understood(text.removeprefix(prefix)) if text.startswith(prefix) else None
         if call:
-            try:
+            with contextlib.suppress(OSError):  # the shell will see what is wrong
                 return Command(*call, umask, options["env"], lambda: subprocess.Popen(text, **options))
-            except OSError:
-                pass  # the shell will see what is wrong, or nothing is
         return subprocess.Popen(text, **options)
 
     return start
@@ -77,7 +76,7 @@ class Command:
         self, argv: list[str], log: str, umask: int, environment: dict[str, str], again: Callable[[], subprocess.Popen]
     ) -> None:
         self.argv, self.again, self.killed = argv, again, False
-        self.pid = os.getpid()
+        self.pid, self.log = os.getpid(), -1
         self.connection = warm.listening(environment.get("MIRFLOW_SOCKET"))
         if not self.connection:
             raise ConnectionError
@@ -93,31 +92,29 @@ class Command:
         """Wait for the command; return its exit status as a shell would."""
         try:
             status = warm.answer(self.connection)
-            if status is not None:
-                status, message = warm.told(self.argv, status)
-                if message:
-                    os.write(self.log, os.fsencode(message + "\n"))
         except OSError:
             status = None
-        finally:
-            self._close()
-        if self.killed:
-            return STOPPED
+        if status is not None:
+            status, message = warm.told(self.argv, status)
+            if message:
+                with contextlib.suppress(OSError):  # a full disk
+                    os.write(self.log, os.fsencode(message + "\n"))
+        self._close()
+        if status is not None:
+            return status
         # Without an answer the server has died. What its commands wrote is complete or does not exist.
-        return self.again().wait() if status is None else status
+        return STOPPED if self.killed else self.again().wait()
 
     def kill(self) -> None:
         """End the command."""
         self.killed = True
-        try:
+        with contextlib.suppress(OSError):  # it has just ended
             self.connection.shutdown(2)  # both directions, which wakes up the thread that waits
-        except OSError:
-            pass  # it has just ended
 
     terminate = kill
 
     def _close(self) -> None:
         _waiting.discard(self)
         self.connection.close()
-        if hasattr(self, "log"):
+        if self.log >= 0:
             os.close(self.log)
