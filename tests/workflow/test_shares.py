@@ -1,6 +1,7 @@
 """Shares of a library: they divide it, they never meet, and together they make what one run makes."""
 
 import json
+import math
 import os
 import re
 import shlex
@@ -236,8 +237,13 @@ def test_the_script_runs_its_share_with_arguments_that_arrive_whole(tmp_path, mo
 
 
 def test_time_and_memory_follow_from_the_music():
-    # 600 minutes of audio cost 9000 CPU s, in 5 shares on 2 CPUs 15 minutes each; three times that, and 10 to begin.
-    assert cluster.minutes(600, shares=5, cpus=2, cost=15) == 55
+    # 600 minutes of audio cost 9000 CPU s, on 2 CPUs 75 minutes; three times that, and 10 to begin.
+    audio = dict.fromkeys(TRACKS, 600 / len(TRACKS))
+    assert cluster.minutes(audio, shares=1, cpus=2, cost=15) == 235
+    longest = max(len(Share(index, 5).of(TRACKS)) for index in range(1, 6))
+    assert cluster.minutes(audio, shares=5, cpus=2, cost=15) == math.ceil(10 + 225 * longest / len(TRACKS)) > 55
+    assert cluster.minutes({"one": 600.0}, shares=5, cpus=2, cost=15) == 460, "one track does not gain from two CPUs"
+    assert cluster.minutes({}, shares=5, cpus=2) == 10
     assert cluster.memory(4) == 11500
     with pytest.raises(MirflowError, match="--shares: a number from 1 on"):
         cluster.Array(shares=0, cpus=1, memory=5000, minutes=1)

@@ -30,6 +30,12 @@ ARRAYS = {
 }
 
 
+def place_of(track: str, count: int) -> int:
+    """Return in which of `count` shares a track is, from 0 on."""
+    digest = hashlib.sha256(track.encode(errors="surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big") % count
+
+
 @dataclass(frozen=True)
 class Share:
     """One of `count` shares of a library; `index` counts from 1. There is one share that is the whole library.
@@ -50,8 +56,7 @@ class Share:
 
     def has(self, track: str) -> bool:
         """Whether the track with this id belongs to it."""
-        digest = hashlib.sha256(track.encode(errors="surrogateescape")).digest()
-        return int.from_bytes(digest[:8], "big") % self.count == self.index - 1
+        return place_of(track, self.count) == self.index - 1
 
     def of(self, tracks: Collection[str]) -> list[str]:
         """Return those of `tracks` that belong to it."""
