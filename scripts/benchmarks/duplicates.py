@@ -80,21 +80,18 @@ def made_up(random: np.random.Generator) -> np.ndarray:
 def compressed(words: np.ndarray) -> str:
     """Return a fingerprint in the form that `mirflow.metadata.fingerprint.words` reads."""
     changes = np.concatenate([words[:1], words[1:] ^ words[:-1]])
-    small, large = [], []
-    for change in changes.tolist():
-        before = 0
-        for bit in (bit + 1 for bit in range(32) if change >> bit & 1):
-            small.append(min(bit - before, 7))
-            large += [bit - before - 7] if bit - before >= 7 else []
-            before = bit
-        small.append(0)
-    parts = (_packed(small, 3), _packed(large, 5))
+    word, bit = np.nonzero(changes[:, None] >> np.arange(32, dtype=np.uint32) & 1)
+    is_first = np.append(True, word[1:] != word[:-1])
+    steps = bit + 1 - np.where(is_first, 0, np.append(0, bit[:-1] + 1))  # from one bit that changes to the next
+    small = np.zeros(len(steps) + len(words), np.uint8)  # each word ends with a 0
+    small[np.arange(len(steps)) + word] = np.minimum(steps, 7)
+    parts = (_packed(small, 3), _packed(steps[steps >= 7] - 7, 5))
     return base64.urlsafe_b64encode(bytes([1]) + len(words).to_bytes(3) + b"".join(parts)).decode().rstrip("=")
 
 
-def _packed(numbers: list[int], width: int) -> bytes:
+def _packed(numbers: np.ndarray, width: int) -> bytes:
     """Return numbers of `width` bits each, the lowest bit first."""
-    bits = np.array(numbers, np.uint8)[:, None] >> np.arange(width, dtype=np.uint8) & 1
+    bits = numbers.astype(np.uint8)[:, None] >> np.arange(width, dtype=np.uint8) & 1
     return np.packbits(bits.ravel(), bitorder="little").tobytes()
 
 

@@ -69,7 +69,7 @@ def report(folder: Path, sizes: list[int], real: int, plain: int) -> Iterator[st
     seed = make_seed(copy, folder / "seed")
     yield f"{'tracks':>7}  {'case':34} {'jobs':>7} {'CPU s':>8} {'wall s':>8} {'GiB':>6}"
     for size in sizes:
-        library, results = clone(seed, folder / str(size), size)
+        library, results = clone(seed, folder / str(size), size, own_records=size <= plain)
         planned = cases(copy, library, results, make=size <= real) if size <= plain else ()
         for case, cost in chain(planned, runs(copy, library, results)):
             jobs = planned_jobs(cost.output)
@@ -142,8 +142,14 @@ def make_seed(copy: Path, folder: Path) -> Path:
     return folder
 
 
-def clone(seed: Path, folder: Path, tracks: int) -> tuple[Path, Path]:
-    """Give `tracks` clones of the seed in `folder`; return library and results."""
+def clone(seed: Path, folder: Path, tracks: int, own_records: bool = True) -> tuple[Path, Path]:
+    """Give `tracks` clones of the seed in `folder`; return library and results.
+
+    Parameters
+    ----------
+    own_records : whether Snakemake's records name the clones, and not the seed. They are 60 kB for each, and are read
+        only where Snakemake itself is asked about a track
+    """
     library, results = folder / "library", folder / "results"
     source = seed / "library" / f"{SEED}.wav"
     files = [path for path in (seed / "results").rglob("*") if path.is_file()]
@@ -151,7 +157,7 @@ def clone(seed: Path, folder: Path, tracks: int) -> tuple[Path, Path]:
     templates = {path: _renamed(str(path), seed, folder, f"{ARTIST}/{TITLE}") for path in made}
     templates[source] = f"{library}/{ARTIST}/{TITLE}.wav"
     written = {path: _renamed(path.read_text(), seed, folder, f"{ARTIST}/{TITLE}") for path in made
-               if path.name == records.NAME}  # fmt: skip
+               if path.name == records.NAME and own_records}  # fmt: skip
     folders = sorted({os.path.dirname(template) for template in templates.values()})
     originals: dict[Path, str] = {}
     for index in range(tracks):

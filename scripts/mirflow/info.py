@@ -1,7 +1,7 @@
 """Merging the fragments of a track into its ``.INFO``."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -17,7 +17,13 @@ LOCK_TIMEOUT = 60  # seconds
 LIBRARY_KEYS = ("duplicate_group", "split")  # what depends on all tracks (mirflow.workflow.whole_library)
 
 
-def merge(existing: dict, fragments: list[dict], records: dict[str, dict]) -> dict:
+def keys() -> tuple[str, ...]:
+    """Return all keys that mirflow may write into an ``.INFO``, in their order there."""
+    of_features = (field.key for feature in features.all_features() for field in feature.fields)
+    return (*tags.KEYS, *lookup.KEYS, *LIBRARY_KEYS, *of_features)
+
+
+def merge(existing: dict, fragments: list[dict], records: dict[str, dict], ours: Iterable[str] | None = None) -> dict:
     """Merge fragments into the content of an ``.INFO``.
 
     Parameters
@@ -26,6 +32,7 @@ def merge(existing: dict, fragments: list[dict], records: dict[str, dict]) -> di
     fragments : the features' fragments, each with its ``_provenance``; other keys with an underscore stay out. What
         ``_optional`` lists and the fragment lacks does not exist any more: it leaves the ``.INFO``
     records : what the other steps say of themselves, by name: ``source``, ``stems`` ...
+    ours : what `keys` returns, for those who merge much
 
     Returns
     -------
@@ -47,21 +54,19 @@ def merge(existing: dict, fragments: list[dict], records: dict[str, dict]) -> di
         for key in fragment.get(OPTIONAL, ()):
             merged.pop(key, None)
         merged.update({key: value for key, value in fragment.items() if not key.startswith("_")})
-    ours = [
-        *tags.KEYS,
-        *lookup.KEYS,
-        *LIBRARY_KEYS,
-        *(field.key for feature in features.all_features() for field in feature.fields),
-    ]
-    ordered = {key: merged[key] for key in ours if key in merged}
+    ordered = {key: merged[key] for key in (keys() if ours is None else ours) if key in merged}
     ordered |= {key: value for key, value in merged.items() if key not in ordered and key != PROVENANCE}
     others = {key: value for key, value in before.items() if key not in records and key != "features"}
     ordered[PROVENANCE] = {**records, **others, "features": dict(sorted(origins.items()))}
     return ordered
 
 
-def add(path: str | os.PathLike, fragment: dict) -> bool:
+def add(path: str | os.PathLike, fragment: dict, ours: Iterable[str] | None = None) -> bool:
     """Merge one fragment into an ``.INFO`` that exists, unless that has its values; return whether it was written.
+
+    Parameters
+    ----------
+    ours : what `keys` returns, for those who merge much
 
     Raises
     ------
@@ -71,11 +76,11 @@ def add(path: str | os.PathLike, fragment: dict) -> bool:
         return False
     existing = artifacts.read_json(path)
     try:
-        if merge(existing, [fragment], {}) == existing:
+        if merge(existing, [fragment], {}, ours) == existing:
             return False
     except MirflowError as error:
         raise MirflowError(f"{path}: {error}") from error
-    rewrite(path, lambda now: merge(now, [fragment], {}))
+    rewrite(path, lambda now: merge(now, [fragment], {}, ours))
     return True
 
 

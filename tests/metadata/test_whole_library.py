@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from conftest import RATE, jobs, run_snakemake, write
-from mirflow import features
+from mirflow import features, info
 from mirflow.core import artifacts, layout
 from mirflow.labels.embedding import Patches
 from mirflow.metadata import alike, duplicates, split
@@ -50,8 +50,8 @@ def run(place, *arguments, **config):
 def keys(place) -> dict[str, tuple]:
     found = {}
     for path in sorted(place[1].glob("*/*.INFO")):
-        info = json.loads(path.read_text())
-        found[path.stem] = (info["duplicate_group"], info["split"])
+        content = json.loads(path.read_text())
+        found[path.stem] = (content["duplicate_group"], content["split"])
         for crop in path.parent.glob("crops/*.INFO"):
             inherited = json.loads(crop.read_text())
             assert (inherited["duplicate_group"], inherited["split"]) == found[path.stem], crop
@@ -118,6 +118,16 @@ def test_a_corrupt_info_is_named_and_the_others_are_written(tmp_path):
     assert {json.loads((results / f"{t}/{t}.INFO").read_text())["theirs"] for t in "ac"} == {1}
     assert all("split" in json.loads((results / f"{t}/{t}.INFO").read_text()) for t in "ac")
     assert (results / "b/b.INFO").read_text() == "{"
+
+
+def test_features_are_declared_once_and_not_for_each_track(tmp_path, monkeypatch):
+    calls, declare = [], info.features.all_features
+    monkeypatch.setattr(info.features, "all_features", lambda: calls.append(1) or declare())
+    for number, artists in enumerate(({"a": "X"}, {"a": "X", "b": "Y", "c": "Z"})):
+        small(tmp_path / str(number), **artists)
+        whole_library.update(str(tmp_path / str(number)), split.Rule())
+    assert len(calls) == 2
+    assert json.loads((tmp_path / "1/c/c.INFO").read_text())["theirs"] == 1
 
 
 def test_what_sounds_alike_is_a_row_of_the_table_and_in_no_group(tmp_path):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import REPOSITORY, loop, write
+from mirflow import commands
 from mirflow.core import artifacts
 from mirflow.core.errors import MirflowError
 from mirflow.library.scan import Library
@@ -59,6 +60,7 @@ import json, os, sys
 from mirflow.workflow import batches
 state = batches.batch()
 if state.of_library:
+    open(f"{sys.argv[1]}.of_library", "w").close()
     sys.exit(0)
 print(state.chosen[0], state.chosen[-1], state.before, state.jobs, state.idle, file=open(sys.argv[1], "a"))
 what = dict(pair.split("=") for pair in sys.argv[2:]).get(state.chosen[0], "done")
@@ -114,11 +116,11 @@ def fake(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY / "scripts"))
     monkeypatch.setattr(launch.signal, "signal", lambda *_: None)
 
-    def call(*happens: str, options: list[str] | None = None) -> tuple[int, list[str], str]:
+    def call(*happens: str, options: list[str] | None = None, **more: bool) -> tuple[int, list[str], str]:
         seen = tmp_path / "seen.txt"
         seen.unlink(missing_ok=True)
         command = [sys.executable, str(program), str(seen), *happens]
-        status = launch.run(command, str(tmp_path / "music"), str(tmp_path / "results"), 2, options=options)
+        status = launch.run(command, str(tmp_path / "music"), str(tmp_path / "results"), 2, options=options, **more)
         return status, seen.read_text().splitlines(), capfd.readouterr().err
 
     return call
@@ -134,6 +136,18 @@ def test_a_batch_that_fails_leaves_the_others_and_the_status_says_so(fake):
 def test_what_stops_a_batch_before_its_start_stops_all(fake):
     status, seen, said = fake("a=refused")
     assert status == 1 and len(seen) == 1 and said == ""
+
+
+def test_no_process_starts_where_nothing_concerns_all_tracks(fake, tmp_path, monkeypatch):
+    for relating in (False, True):
+        assert fake(relating=relating)[0] == 0
+        assert (tmp_path / "seen.txt.of_library").exists() == relating
+    asked = []
+    monkeypatch.setattr(launch, "run", lambda *arguments: asked.append(arguments[-1]) or 0)
+    for options in ([], ["--", "--config", "skip=[duplicates]"], ["--", "--config", "skip=[chroma]"]):
+        with pytest.raises(SystemExit):
+            commands.main(["run", "--library", "music", "--results", "out", *options])
+    assert asked == [True, False, True]
 
 
 def test_nothing_to_be_done_is_said_once(fake):

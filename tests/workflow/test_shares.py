@@ -1,6 +1,7 @@
 """Shares of a library: they divide it, they never meet, and together they make what one run makes."""
 
 import json
+import math
 import os
 import re
 import shlex
@@ -41,14 +42,44 @@ def array(task: int, first: int, last: int, tasks: int, step: int = 1) -> dict[s
     return {f"SLURM_ARRAY_TASK_{name}": str(value) for name, value in values.items()}
 
 
-def test_auto_is_the_place_in_the_array_of_slurm():
-    assert shares.share("auto", array(3, 1, 8, 8)) == Share(3, 8)
-    assert shares.share("auto", array(0, 0, 3, 4)) == Share(1, 4)
-    assert shares.share("auto", array(7, 1, 10, 4, step=3)) == Share(3, 4)
-    with pytest.raises(MirflowError, match="array of 2 tasks from 3 to 7"):  # --array=3,7
-        shares.share("auto", array(7, 3, 7, 2))
-    with pytest.raises(MirflowError, match="needs a job array"):
-        shares.share("auto", {})
+OF_SGE = {"SGE_TASK_ID": "4", "SGE_TASK_FIRST": "1", "SGE_TASK_LAST": "8", "SGE_TASK_STEPSIZE": "1"}
+OF_LSF = {"LSB_JOBINDEX": "2", "LSB_JOBINDEX_END": "5", "LSB_JOBINDEX_STEP": "1"}
+NO_ARRAY = {"SGE_TASK_ID": "undefined", "SGE_TASK_FIRST": "undefined", "SGE_TASK_LAST": "undefined"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "share"),
+    [
+        (array(3, 1, 8, 8), Share(3, 8)),
+        (array(0, 0, 3, 4), Share(1, 4)),
+        (array(7, 1, 10, 4, step=3), Share(3, 4)),
+        (OF_SGE, Share(4, 8)),
+        (OF_SGE | {"SGE_TASK_ID": "7", "SGE_TASK_STEPSIZE": "3"}, Share(3, 3)),
+        (OF_LSF, Share(2, 5)),
+        (OF_LSF | NO_ARRAY, Share(2, 5)),
+        (OF_SGE | {"LSB_JOBINDEX": "0"}, Share(4, 8)),
+    ],
+)
+def test_auto_is_the_place_in_the_array_of_a_scheduler(variables, share):
+    assert shares.share("auto", variables) == share
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        (array(7, 3, 7, 2), "from task 7 of an array of SLURM from 3 to 7 with 2 tasks; say i/N"),  # --array=3,7
+        (array(5, 5, 5, 1), "from task 5 of an array of SLURM from 5 to 5"),  # share 5, given to SLURM once more
+        (array(4, 1, 4, 2), "from task 4 of an array of SLURM from 1 to 4 with 2 tasks"),  # --array=1,4
+        (OF_SGE | {"SGE_TASK_FIRST": "4"}, "from task 4 of an array of Grid Engine from 4 to 8"),
+        ({"LSB_JOBINDEX": "3"}, "from task 3 of an array of LSF from 1 to None"),
+        ({}, "needs a job array"),
+        (NO_ARRAY | {"LSB_JOBINDEX": "0"}, "needs a job array"),
+        ({"PBS_ARRAY_INDEX": "3"}, r"for PBS: \$PBS_ARRAY_INDEX/N"),  # it does not say how many there are
+    ],
+)
+def test_auto_takes_no_part_of_an_array_for_the_whole(variables, said):
+    with pytest.raises(MirflowError, match=said):
+        shares.share("auto", variables)
 
 
 HOLD = """
@@ -206,8 +237,13 @@ def test_the_script_runs_its_share_with_arguments_that_arrive_whole(tmp_path, mo
 
 
 def test_time_and_memory_follow_from_the_music():
-    # 600 minutes of audio cost 9000 CPU s, in 5 shares on 2 CPUs 15 minutes each; three times that, and 10 to begin.
-    assert cluster.minutes(600, shares=5, cpus=2, cost=15) == 55
+    # 600 minutes of audio cost 9000 CPU s, on 2 CPUs 75 minutes; three times that, and 10 to begin.
+    audio = dict.fromkeys(TRACKS, 600 / len(TRACKS))
+    assert cluster.minutes(audio, shares=1, cpus=2, cost=15) == 235
+    longest = max(len(Share(index, 5).of(TRACKS)) for index in range(1, 6))
+    assert cluster.minutes(audio, shares=5, cpus=2, cost=15) == math.ceil(10 + 225 * longest / len(TRACKS)) > 55
+    assert cluster.minutes({"one": 600.0}, shares=5, cpus=2, cost=15) == 460, "one track does not gain from two CPUs"
+    assert cluster.minutes({}, shares=5, cpus=2) == 10
     assert cluster.memory(4) == 11500
     with pytest.raises(MirflowError, match="--shares: a number from 1 on"):
         cluster.Array(shares=0, cpus=1, memory=5000, minutes=1)

@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--share",
         default=str(shares.WHOLE),
         help="i/N: only the i-th of N shares of the tracks, beside runs of the others on the same results;"
-        " auto: the place of this job in SLURM's array",
+        " auto: the place of this job in an array of SLURM, Grid Engine or LSF",
     )
     parser.add_argument("--only", default="", help="a file that lists the tracks to take (default: the setting only)")
     parser.add_argument(
@@ -62,11 +62,13 @@ def run(arguments: argparse.Namespace) -> None:
         further = (arguments.snakemake, arguments.export, arguments.out, arguments.only)
         raise SystemExit(launch.export(library, results, jobs, batch, *further))
     share = shares.share(arguments.share)
-    only = arguments.only or str(settings.given(arguments.snakemake)["only"] or "")
+    given = settings.given(arguments.snakemake)
+    only = arguments.only or str(given["only"] or "")
     command = launch.command(library, results, jobs, arguments.snakemake, share, only=only)
     options = None if arguments.all else arguments.snakemake
     if arguments.finish:
         if not share.is_whole:
             raise MirflowError(f"--finish: what concerns all tracks at once is no part of share {share}")
         raise SystemExit(launch.finish(command, library, results, only))
-    raise SystemExit(launch.run(command, library, results, batch, share, options, only))
+    relating = "duplicates" not in (given["skip"] or ())
+    raise SystemExit(launch.run(command, library, results, batch, share, options, only, relating))

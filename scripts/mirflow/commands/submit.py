@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
     tracks = scan(settings.path(arguments.library), exclude=results).tracks
     limit = arguments.minutes
     if limit is None:
-        audio = sum(duration.estimate(path) for path in tracks.values()) / 60
+        audio = {track: duration.estimate(path) / 60 for track, path in tracks.items()}
         limit = cluster.minutes(audio, max(arguments.shares, 1), max(arguments.cpus, 1))
     array = cluster.Array(
         shares=arguments.shares,

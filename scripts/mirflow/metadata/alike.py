@@ -4,7 +4,6 @@ Two tracks are compared by the angle between the means of the network's outputs 
 where they point the same way, whatever their level). All pairs are: for 10 000 tracks that is a product of matrices.
 """
 
-import io
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -47,18 +46,17 @@ class Known:
     def save(self, path: str | PathLike) -> None:
         """Write an .npz file atomically."""
         place = {track: number for number, track in enumerate(self.ids)}
-        stream = io.BytesIO()
-        np.savez(
-            stream,
-            version=VERSION,
-            ids=_bytes("\n".join(self.ids)),
-            stamped=_bytes("\n".join(self.stamps)),
-            stamps=_bytes("\n".join(self.stamps.values())),
-            means=self.means,
-            pairs=np.array([(place[a], place[b]) for a, b in self.pairs], np.int64).reshape(-1, 2),
-            similarities=np.array(list(self.pairs.values()), np.float64),
-        )
-        artifacts.write_bytes(path, stream.getvalue())
+        with artifacts.atomic_write(path) as temporary, open(temporary, "wb") as file:
+            np.savez(
+                file,
+                version=VERSION,
+                ids=_bytes("\n".join(self.ids)),
+                stamped=_bytes("\n".join(self.stamps)),
+                stamps=_bytes("\n".join(self.stamps.values())),
+                means=self.means,
+                pairs=np.array([(place[a], place[b]) for a, b in self.pairs], np.int64).reshape(-1, 2),
+                similarities=np.array(list(self.pairs.values()), np.float64),
+            )
 
     @staticmethod
     def load(path: str | PathLike) -> "Known":

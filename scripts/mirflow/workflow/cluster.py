@@ -9,18 +9,19 @@ import os
 import re
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mirflow.core import layout
 from mirflow.core.errors import MirflowError
-from mirflow.workflow.shares import FOLDER
+from mirflow.workflow.shares import FOLDER, place_of
 
 OVERHEAD = 1500  # MB of a share beside its steps: Snakemake, and a worker that has imported everything
 STEP = 2500  # MB that most steps need at most for a track of ten minutes
 COST = 15.0  # CPU s that a minute of audio costs with the default settings; see docs/performance.md
 SAFETY = 3  # a share may be slower than that by this factor: slower processors, slow disks
-LEAST_TIME = 10  # minutes of a share: its start, and tracks that are longer than others
+LEAST_TIME = 10  # minutes of a share, for its start
 LAST = 60  # minutes of the job that follows the shares
 TAIL = 120  # s before its end that a share is told to stop
 
@@ -64,15 +65,21 @@ def memory(cpus: int) -> int:
     return OVERHEAD + cpus * STEP
 
 
-def minutes(audio: float, shares: int, cpus: int, cost: float = COST) -> int:
-    """Return how much time a job should ask for, in minutes.
+def minutes(audio: Mapping[str, float], shares: int, cpus: int, cost: float = COST) -> int:
+    """Return how much time a job should ask for, in minutes: that of the longest share.
+
+    A share takes at least as long as its longest track, whose steps wait for each other.
 
     Parameters
     ----------
-    audio : minutes of the whole library
+    audio : track id → minutes
     cost : CPU s of a minute of audio
     """
-    return math.ceil(LEAST_TIME + SAFETY * audio / shares * cost / 60 / cpus)
+    of_shares = [0.0] * shares
+    for track, length in audio.items():
+        of_shares[place_of(track, shares)] += length
+    longest = max(max(of_shares) / cpus, max(audio.values(), default=0.0))
+    return math.ceil(LEAST_TIME + SAFETY * longest * cost / 60)
 
 
 def script(array: Array, library: str, results: str, further: list[str]) -> str:

@@ -130,6 +130,7 @@ def run(
     share: Share = WHOLE,
     options: list[str] | None = None,
     only: str = "",
+    relating: bool = True,
 ) -> int:
     """Make a library, or a share of it, in batches of at most `size` tracks; return the exit status.
 
@@ -142,6 +143,7 @@ def run(
     options : those of them that are the user's; with these, Snakemake is not asked about tracks that are provably
         complete (see `mirflow.workflow.completeness`). None: it is asked about all
     only : the file that lists the tracks to make, "" for all
+    relating : whether there is something to make that concerns all tracks
 
     Raises
     ------
@@ -181,7 +183,8 @@ def run(
             state.idle += 0 if state.started else end - begin
             if ledger and not state.started and not status:  # it has said that nothing is to be done, or what
                 ledger.note({track: before[track] for track in before if track not in (state.pending or ())})
-        if share.is_whole and not stopped and not refused and not (ledger and ledger.knows_library()):
+        of_all = relating and share.is_whole and not (ledger and ledger.knows_library())
+        if of_all and not stopped and not refused:
             status, state = _of_library(snakemake, file, state, stopped)
             failed, worked = failed or status != 0, worked or state.started
         if ledger and worked and not stopped:

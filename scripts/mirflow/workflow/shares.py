@@ -21,7 +21,19 @@ from mirflow.core.errors import MirflowError
 
 FOLDER = "shares"  # in the folder of what belongs to no track
 NO_MEMORY = "OUT_OF_MEMORY"  # in the words of SLURM
-ARRAY = "SLURM_ARRAY_TASK_"  # begin of the variables by which SLURM tells a job its place in an array
+# The variables by which schedulers tell a job its place in an array: number, first, last, step, and how many there are.
+# "": it does not say that; its arrays begin at 1. Outside of arrays the variables are not there, 0 or no numbers.
+ARRAYS = {
+    "SLURM": tuple(f"SLURM_ARRAY_TASK_{name}" for name in ("ID", "MIN", "MAX", "STEP", "COUNT")),
+    "Grid Engine": ("SGE_TASK_ID", "SGE_TASK_FIRST", "SGE_TASK_LAST", "SGE_TASK_STEPSIZE", ""),
+    "LSF": ("LSB_JOBINDEX", "", "LSB_JOBINDEX_END", "LSB_JOBINDEX_STEP", ""),
+}
+
+
+def place_of(track: str, count: int) -> int:
+    """Return in which of `count` shares a track is, from 0 on."""
+    digest = hashlib.sha256(track.encode(errors="surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big") % count
 
 
 @dataclass(frozen=True)
@@ -44,8 +56,7 @@ class Share:
 
     def has(self, track: str) -> bool:
         """Whether the track with this id belongs to it."""
-        digest = hashlib.sha256(track.encode(errors="surrogateescape")).digest()
-        return int.from_bytes(digest[:8], "big") % self.count == self.index - 1
+        return place_of(track, self.count) == self.index - 1
 
     def of(self, tracks: Collection[str]) -> list[str]:
         """Return those of `tracks` that belong to it."""
@@ -60,7 +71,7 @@ WHOLE = Share()
 
 
 def share(text: str, environment: Mapping[str, str] = os.environ) -> Share:
-    """Read the setting `share`: ``i/N``, or ``auto``, the place of this job in SLURM's array.
+    """Read the setting `share`: ``i/N``, or ``auto``, the place of this job in an array (see `ARRAYS`).
 
     Raises
     ------
@@ -76,17 +87,26 @@ def share(text: str, environment: Mapping[str, str] = os.environ) -> Share:
 
 
 def _of_array(environment: Mapping[str, str]) -> Share:
-    try:
-        task, first, last, tasks = (int(environment[f"{ARRAY}{name}"]) for name in ("ID", "MIN", "MAX", "COUNT"))
-        step = int(environment.get(f"{ARRAY}STEP", 1))
-    except (KeyError, ValueError) as error:
-        raise MirflowError("share: auto needs a job array of SLURM; elsewhere say i/N") from error
-    if (last - first) // step + 1 != tasks:
-        raise MirflowError(
-            f"share: auto cannot tell how many shares there are from an array of {tasks} tasks from {first} to {last};"
-            " say i/N"
-        )
-    return Share((task - first) // step + 1, tasks)
+    for scheduler, names in ARRAYS.items():
+        task, first, last, step, tasks = (_number(environment.get(name, "")) for name in names)
+        if not (task or last or tasks):
+            continue  # not a job of this scheduler, or in no array
+        first, step = 1 if first is None else first, step or 1
+        whole = ((last or 0) - first) // step + 1
+        # An array that begins elsewhere, or leaves numbers out, is a part of one that was given to the scheduler again.
+        if task is None or first > 1 or not first <= task <= (last or 0) or whole != (tasks or whole):
+            raise MirflowError(
+                f"share: auto cannot tell how many shares there are from task {task} of an array of {scheduler} from"
+                f" {first} to {last}{f' with {tasks} tasks' if tasks else ''}; say i/N"
+            )
+        return Share((task - first) // step + 1, whole)
+    raise MirflowError(
+        "share: auto needs a job array of SLURM, Grid Engine or LSF; elsewhere say i/N (for PBS: $PBS_ARRAY_INDEX/N)"
+    )
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def lock(results: str, mine: Share) -> None:

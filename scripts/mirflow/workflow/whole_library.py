@@ -44,11 +44,11 @@ def update(
         groups = duplicates.groups(found, state.groups)
         members = {track: _member(files, groups.get(track)) for track, files in tracks.items()}
         splits = split.assign(members, rule, state.splits)
-        problems = []
+        problems, ours = [], info.keys()
         for track, files in tracks.items():
             had_crops = is_newer(layout.crops_stamp(results, track), files.info)
             try:
-                if _write(files.info, groups.get(track), splits[track], rule) and had_crops:
+                if _write(files.info, groups.get(track), splits[track], rule, ours) and had_crops:
                     changed(track)
             except (MirflowError, OSError) as error:
                 problems.append(str(error))
@@ -99,10 +99,11 @@ def _fragment(path: str) -> dict:
         return {}
 
 
-def _write(path: str, group: str | None, drawn: str, rule: split.Rule) -> bool:
+def _write(path: str, group: str | None, drawn: str, rule: split.Rule, ours: tuple[str, ...]) -> bool:
     """Write the keys of a track into its .INFO; return whether it had others."""
     origin = {"feature": NAME, "version": duplicates.VERSION, "split_version": split.VERSION, "split": asdict(rule)}
-    return info.add(path, {"duplicate_group": group, "split": drawn, PROVENANCE: artifacts.to_json_values(origin)})
+    found = {"duplicate_group": group, "split": drawn, PROVENANCE: artifacts.to_json_values(origin)}
+    return info.add(path, found, ours)
 
 
 def is_newer(one: str, two: str) -> bool:
