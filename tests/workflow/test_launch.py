@@ -253,9 +253,8 @@ def test_a_signal_that_ends_make_ends_the_run(tmp_path):
     """The fake interpreter stands for the one in .venv; a shell between make and it would get the signal alone."""
     python, said = tmp_path / "venv/bin/python", tmp_path / "said"
     python.parent.mkdir(parents=True)
-    python.write_text(
-        f"#!/bin/sh\ntrap 'echo stopped >{said}; exit 3' TERM\necho begun >{said}\nfor n in $(seq 300); do sleep 0.1; done\n"
-    )
+    waits = "for n in $(seq 300); do sleep 0.1; done"
+    python.write_text(f"#!/bin/sh\ntrap 'echo stopped >{said}; exit 3' TERM\necho begun >{said}\n{waits}\n")
     python.chmod(0o755)
     (tmp_path / "venv/base.done").touch()
     make = subprocess.Popen(["make", "-s", "run", f"VENV={tmp_path}/venv"], cwd=REPOSITORY, start_new_session=True)
