@@ -66,7 +66,8 @@ GGML := $(if $(CUDA),-DGGML_CUDA=ON,$(if $(HIP),-DGGML_HIP=ON))
 .PHONY: run export tables report test test-exports versions features bench scale eval-beats eval-stems eval-drums \
         eval-sources train-beats train-drums train-stems chaos test-slurm fuzz lint clean
 
-MIRFLOW_RUN = $(BIN)/python -m mirflow run --library "$$LIBRARY" --results "$$RESULTS" --jobs "$$JOBS" $(if $(ONLY),--only "$$ONLY")
+# In place of the shell, so that a signal to stop arrives, and make waits for the end.
+MIRFLOW_RUN = exec $(BIN)/python -m mirflow run --library "$$LIBRARY" --results "$$RESULTS" --jobs "$$JOBS" $(if $(ONLY),--only "$$ONLY")
 SETTINGS    = $(if $(PRESET_FILE)$(CONFIG),--configfile $(PRESET_FILE) $${CONFIG:+"$$CONFIG"})
 
 run: $(INSTALLED)

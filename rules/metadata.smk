@@ -114,7 +114,7 @@ rule duplicates:
     conda:
         "../envs/base.yaml"
     resources:
-        mem_mb=500 + len(TAKEN) // 100,  # measured with 100 000 tracks
+        mem_mb=500 + len(TAKEN) // 100 + COMPARING * len(TAKEN) // 70,  # measured with 100 000 tracks
     params:
         results=lambda wildcards: RESULTS,
         options=RELATE_OPTIONS,

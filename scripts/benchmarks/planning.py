@@ -6,6 +6,8 @@ are as finished as the original.
 """
 
 import argparse
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -14,13 +16,18 @@ import tempfile
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
 from benchmarks import measure, program, project
+from benchmarks.duplicates import compressed, made_up
 from benchmarks.measure import Cost
 from benchmarks.plan import planned_jobs
-from mirflow.workflow import records
+from mirflow.core import artifacts, layout
+from mirflow.library.scan import scan
+from mirflow.metadata import duplicates, fingerprint, split
+from mirflow.workflow import progress, records, whole_library
 from mirflow.workflow.launch import BATCH_TRACKS
 
 SEED = "Seed"
@@ -48,15 +55,19 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, help="where the libraries are made, and kept (default: temporary)")
     parser.add_argument("--real", type=int, default=1000, help="up to so many tracks an added feature is made, too")
     parser.add_argument(
+        "--compared", action="store_true", help="also what `make run` costs with `duplicates`, and made-up fingerprints"
+    )
+    parser.add_argument(
         "--plain", type=int, default=5000, help="up to so many tracks Snakemake itself plans all; more: only `make run`"
     )
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="mirflow-planning-") as temporary:
-        for line in report(arguments.folder or Path(temporary), arguments.tracks, arguments.real, arguments.plain):
+        folder = arguments.folder or Path(temporary)
+        for line in report(folder, arguments.tracks, arguments.real, arguments.plain, arguments.compared):
             print(line, flush=True)
 
 
-def report(folder: Path, sizes: list[int], real: int, plain: int) -> Iterator[str]:
+def report(folder: Path, sizes: list[int], real: int, plain: int, compared: bool) -> Iterator[str]:
     """Make the libraries below `folder`, measure, and give the table line by line.
 
     Parameters
@@ -64,16 +75,18 @@ def report(folder: Path, sizes: list[int], real: int, plain: int) -> Iterator[st
     sizes : numbers of tracks
     real : up to so many tracks the added feature is made, not only planned
     plain : up to so many tracks Snakemake plans the whole library
+    compared : whether to measure with `duplicates` as well
     """
     copy = project.copy(folder / "project")
     seed = make_seed(copy, folder / "seed")
-    yield f"{'tracks':>7}  {'case':34} {'jobs':>7} {'CPU s':>8} {'wall s':>8} {'GiB':>6}"
+    yield f"{'tracks':>7}  {'case':38} {'jobs':>7} {'CPU s':>8} {'wall s':>8} {'GiB':>6}"
     for size in sizes:
         library, results = clone(seed, folder / str(size), size, own_records=size <= plain)
         planned = cases(copy, library, results, make=size <= real) if size <= plain else ()
-        for case, cost in chain(planned, runs(copy, library, results)):
+        again = compare(copy, library, results) if compared else ()
+        for case, cost in chain(planned, runs(copy, library, results), again):
             jobs = planned_jobs(cost.output)
-            yield f"{size:7}  {case:34} {jobs:7} {cost.cpu:8.1f} {cost.wall:8.1f} {cost.memory:6.2f}"
+            yield f"{size:7}  {case:38} {jobs:7} {cost.cpu:8.1f} {cost.wall:8.1f} {cost.memory:6.2f}"
 
 
 def cases(
@@ -122,12 +135,37 @@ ledger.note_library()
 """
 
 
-def runs(copy: Path, library: Path, results: Path) -> Iterator[tuple[str, Cost]]:
+def runs(
+    copy: Path, library: Path, results: Path, settings: tuple[str, ...] = project.SETTINGS, new: str = "new.wav"
+) -> Iterator[tuple[str, Cost]]:
     """Yield what `make run` costs where all tracks are known to be complete: (case, cost)."""
-    measure.run([sys.executable, "-c", NOTE, str(library), str(results), *project.SETTINGS], copy)
-    yield "make run: nothing to be done", in_batches(copy, library, results, BATCH_TRACKS)
-    os.link(next(library.glob("*/*.wav")), library / "new.wav")
-    yield "make run: one more track", in_batches(copy, library, results, BATCH_TRACKS)
+    measure.run([sys.executable, "-c", NOTE, str(library), str(results), *settings], copy)
+    yield "make run: nothing to be done", in_batches(copy, library, results, BATCH_TRACKS, settings)
+    os.link(next(library.glob("*/*.wav")), library / new)
+    yield "make run: one more track", in_batches(copy, library, results, BATCH_TRACKS, settings)
+
+
+def compare(copy: Path, library: Path, results: Path) -> Iterator[tuple[str, Cost]]:
+    """Yield what the same costs where all tracks are compared, and what of that comparing costs by itself.
+
+    Each clone gets a fingerprint of its own. The new track has none: it is too short.
+    """
+    found, known, random = scan(library, exclude=str(results)), duplicates.Known(), np.random.default_rng(0)
+    for track in found.tracks:
+        path = Path(layout.track_files(str(results), track).metadata(fingerprint.NAME))
+        words = made_up(random)
+        text = compressed(words)
+        content = artifacts.read_json(path) | {fingerprint.FINGERPRINT: text}
+        path.unlink()  # the clones share it
+        path.write_text(json.dumps(content))
+        known.digests[track], known.words[track] = hashlib.sha256(text.encode()).hexdigest(), words
+    known.save(layout.own(str(results), whole_library.NAME, "fingerprints.npz"))
+    progress.write_library(str(results), found)
+    with mock.patch.object(os, "fsync"):  # which takes longer than all else
+        whole_library.update(str(results), split.Rule())
+    for case, cost in runs(copy, library, results, (), "compared.wav"):
+        yield f"{case}, compared", cost
+    yield "comparing all tracks", measure.run([sys.executable, "-m", "mirflow", "duplicates", str(results)], copy)
 
 
 def make_seed(copy: Path, folder: Path) -> Path:
@@ -200,10 +238,12 @@ def snakemake(copy: Path, library: Path, results: Path, *options: str) -> Cost:
     return measure.run(project.snakemake(library, results, "-j", str(os.cpu_count()), *options), copy)
 
 
-def in_batches(copy: Path, library: Path, results: Path, batch: int) -> Cost:
+def in_batches(
+    copy: Path, library: Path, results: Path, batch: int, settings: tuple[str, ...] = project.SETTINGS
+) -> Cost:
     """Run the workflow as `make run` does, one batch of tracks after the other, and measure it."""
     command = [sys.executable, "-m", "mirflow", "run", "--library", str(library), "--results", str(results)]
-    options = ["-j", str(os.cpu_count()), "--batch", str(batch), "--", "--config", *project.SETTINGS]
+    options = ["-j", str(os.cpu_count()), "--batch", str(batch), "--", "--config", *settings]
     return measure.run([*command, *options], copy)
 
 

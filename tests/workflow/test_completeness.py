@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import measure, planning, project
 from conftest import REPOSITORY, copy_project, loop, write
+from mirflow import features
 from mirflow.core import layout
 from mirflow.library.scan import scan
 from mirflow.workflow import completeness, launch
@@ -134,6 +136,63 @@ def test_what_snakemake_sees_is_not_overlooked(made, change):
 def test_another_setting_is_not_overlooked(made, options):
     run, _ = made
     assert pending(run("--", "-n", "--config", *options)) == pending(run("--all", "--", "-n", "--config", *options))
+
+
+def with_keys_of_others(info: Path) -> None:
+    content = json.loads(info.read_text())
+    info.unlink()  # a clone shares its files with the others
+    info.write_text(json.dumps({"theirs": 1} | content))
+
+
+def replaced(path: Path, content: bytes) -> None:
+    path.unlink()
+    path.write_bytes(content)
+
+
+EVERY_KIND = [  # what is changed of a track, how, and whether that makes work
+    ("source", lambda path: replaced(path, path.read_bytes() + b"\0"), True),  # and so it is a longer one
+    ("source", lambda path: path.rename(path.with_name("moved.wav")), None),
+    ("source", Path.unlink, None),
+    ("full_mix", Path.unlink, False),
+    ("full_mix", lambda path: replaced(path, b""), True),
+    ("tempo", Path.unlink, False),  # it is in the .INFO already
+    ("tempo", lambda path: replaced(path, b""), True),
+    ("onsets", lambda path: replaced(path, path.read_bytes() + b"9.000000\n"), True),
+    ("info", Path.unlink, True),
+    ("info", lambda path: replaced(path, b""), False),
+    ("info", with_keys_of_others, False),
+    ("record", Path.unlink, False),  # then only times count
+    ("none", lambda path: None, False),
+]
+
+
+def test_make_run_and_snakemake_see_the_same_after_every_kind_of_change(tmp_path, monkeypatch):
+    copy = project.copy(tmp_path / "project")
+    heavy = [name for name in features.names() if name not in ("loudness", "tempo")]
+    settings = f"skip=[{', '.join(['duplicates', *heavy])}]"
+    monkeypatch.setattr(project, "SETTINGS", (settings,))
+    library, results = planning.clone(planning.make_seed(copy, tmp_path / "seed"), tmp_path / "all", len(EVERY_KIND))
+    program = "from mirflow.workflow import launch; launch.AT_ONCE = 0; from mirflow.commands import main; main({})"
+    call = ["run", "--library", str(library), "--results", str(results), "-j", "2", "--"]
+    calls = {
+        "make run": [sys.executable, "-c", program.format([*call, "-n", "--config", settings])],
+        "snakemake": project.snakemake(library, results, "-j", "2", "-n", "--logger", "mirflow"),
+    }
+    first = measure.run([sys.executable, "-c", program.format([*call, "--config", settings])], copy)
+    assert "Nothing to be done" in first.output
+    with open(results / ".mirflow/complete.json") as file:
+        assert len(json.load(file)["tracks"]) == len(EVERY_KIND)
+    expected = {"Artist 0000/moved"}
+    for (what, change, makes_work), track in zip(EVERY_KIND, scan(library).tracks.copy(), strict=True):
+        files = layout.track_files(str(results), track)
+        change(Path({
+            "source": f"{library}/{track}.wav", "full_mix": files.full_mix, "tempo": files.fragment("tempo"),
+            "onsets": files.grid("onsets"), "info": files.info, "none": files.info,
+            "record": layout.own(str(results), "merged", track, "records.json"),
+        }[what]))  # fmt: skip
+        expected |= {track} if makes_work else set()
+    found = {name: pending(measure.run(command, copy).output) for name, command in calls.items()}
+    assert found["make run"] == found["snakemake"] == expected
 
 
 def test_a_state_is_that_of_the_tracks_own_files(tmp_path):

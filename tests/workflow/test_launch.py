@@ -4,8 +4,11 @@ import json
 import logging
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
+import time
 import types
 from pathlib import Path
 
@@ -243,3 +246,20 @@ def test_an_interrupt_before_the_first_job_is_one_line(tmp_path):
     done = subprocess.run(command, text=True, capture_output=True, env=os.environ | {"PYTHONPATH": path})
     assert done.returncode == 130 and done.stderr.startswith("mirflow: stopped before the first job")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+def test_a_signal_that_ends_make_ends_the_run(tmp_path):
+    """The fake interpreter stands for the one in .venv; a shell between make and it would get the signal alone."""
+    python, said = tmp_path / "venv/bin/python", tmp_path / "said"
+    python.parent.mkdir(parents=True)
+    waits = "for n in $(seq 300); do sleep 0.1; done"
+    python.write_text(f"#!/bin/sh\ntrap 'echo stopped >{said}; exit 3' TERM\necho begun >{said}\n{waits}\n")
+    python.chmod(0o755)
+    (tmp_path / "venv/base.done").touch()
+    make = subprocess.Popen(["make", "-s", "run", f"VENV={tmp_path}/venv"], cwd=REPOSITORY, start_new_session=True)
+    while not (said.exists() and said.read_text()):
+        time.sleep(0.05)
+    make.send_signal(signal.SIGTERM)
+    make.wait(30)
+    assert said.read_text() == "stopped\n"
