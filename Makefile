@@ -14,6 +14,7 @@
 # make scale                                         measure what Snakemake itself costs with 1000 and 5000 tracks
 # make eval-beats DIR=...                            score beats and downbeats against annotations, with other trackers;
 #                                                    DIR holds pieces, or sets of pieces
+# make eval-onsets DIR=...                           the same for onsets, beside librosa and Essentia
 # make train-beats TRAIN=... WORK=...                make training pieces and train the beat network (training/README.md)
 # make train-drums TRAIN=... WORK=...                the same for the drum network
 # make train-stems TRAIN=... WORK=...                the same for the stems network
@@ -63,8 +64,8 @@ CUDA := $(shell ls /dev/nvidia0 >/dev/null 2>&1 && command -v nvcc)
 HIP  := $(shell ls /dev/kfd >/dev/null 2>&1 && command -v hipcc)
 GGML := $(if $(CUDA),-DGGML_CUDA=ON,$(if $(HIP),-DGGML_HIP=ON))
 
-.PHONY: run export tables report test test-exports versions features bench scale eval-beats eval-stems eval-drums \
-        eval-sources train-beats train-drums train-stems chaos test-slurm fuzz lint clean
+.PHONY: run export tables report test test-exports versions features bench eval-beats eval-onsets eval-stems eval-drums \
+        scale eval-sources train-beats train-drums train-stems chaos test-slurm fuzz lint clean
 
 # In place of the shell, so that a signal to stop arrives, and make waits for the end.
 MIRFLOW_RUN = exec $(BIN)/python -m mirflow run --library "$$LIBRARY" --results "$$RESULTS" --jobs "$$JOBS" $(if $(ONLY),--only "$$ONLY")
@@ -113,7 +114,7 @@ bench: $(VENV)/base.done
 scale: $(VENV)/base.done
 	@$(BIN)/python -m benchmarks.planning $(TRACKS)
 
-eval-beats eval-stems eval-drums: $(VENV)/dev.done
+eval-beats eval-stems eval-drums eval-onsets: $(VENV)/dev.done
 	@$(BIN)/python -m benchmarks.$(subst -,_,$@) "$$DIR" $(ARGS)
 
 eval-sources: $(VENV)/base.done
