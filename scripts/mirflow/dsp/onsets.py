@@ -17,6 +17,7 @@ from mirflow.dsp.superflux import FRAME, HOP, LAG_FRAMES, LEAD_FRAMES, RATE
 VERSION = 5  # of the onsets; raise it when their times change
 
 LEAST_PROBABILITY = 0.65  # of an onset, by the network
+LEAST_STRENGTH = 0.4  # dB, of such an onset: what the network finds in the loops of sampled sounds hardly changes levels
 POSSIBLE, POSSIBLE_REACH = 0.2, 8  # a smaller probability, within so many frames, is enough where levels show an onset
 PEAK_DISTANCE = 2  # frames; a peak is the largest value within this distance
 LAST = 0.03  # s before the end, in which there are no onsets: an end that cuts a sound looks like one
@@ -193,7 +194,9 @@ def detect(mono: np.ndarray, rate: int) -> Onsets:
     if levels is None:
         return Onsets(np.zeros(0), np.zeros(0))
     odds = onset_network.run(samples)
+    flux = superflux.increase(levels).mean(axis=1, dtype=np.float64)
     times = _peaks(odds)
+    times = times[strengths(flux, times) >= LEAST_STRENGTH]
     possible = _possible(odds, len(levels))
     strokes = rolls.times(samples)
     strokes = strokes[possible[np.clip(_flux_frames(strokes), 0, len(levels) - 1)]]
@@ -204,4 +207,4 @@ def detect(mono: np.ndarray, rate: int) -> Onsets:
     times = np.sort(np.concatenate([times, np.maximum(superflux.frame_times(soft), 0.0)]))
     times = _refine_to_attacks(mono, rate, times[times <= len(mono) / rate - LAST])
     times = times[np.diff(times, prepend=-np.inf) >= LEAST_INTERVAL]
-    return Onsets(times, strengths(superflux.increase(levels).mean(axis=1, dtype=np.float64), times))
+    return Onsets(times, strengths(flux, times))
