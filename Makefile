@@ -14,8 +14,10 @@
 # make scale                                         measure what Snakemake itself costs with 1000 and 5000 tracks
 # make eval-beats DIR=...                            score beats and downbeats against annotations, with other trackers;
 #                                                    DIR holds pieces, or sets of pieces
+# make eval-onsets DIR=...                           the same for onsets, beside librosa and Essentia
 # make train-beats TRAIN=... WORK=...                make training pieces and train the beat network (training/README.md)
 # make train-drums TRAIN=... WORK=...                the same for the drum network
+# make train-onsets TRAIN=... WORK=...               the same for the onset network
 # make train-stems TRAIN=... WORK=...                the same for the stems network
 # make eval-stems DIR=...                            score stems against true ones, with two simple separations; DIR holds
 #                                                    pieces, or sets of pieces; another separator:
@@ -37,6 +39,7 @@ CASES   ?= 500
 SHARE   ?= 1/1
 PIECES  ?= 3000
 BEAT_PIECES ?= 4300
+ONSET_PIECES ?= 2000
 STEM_PIECES ?= 180
 export LIBRARY RESULTS JOBS CONFIG DIR SHARE TARGET OUT TRAIN WORK ONLY
 
@@ -63,8 +66,8 @@ CUDA := $(shell ls /dev/nvidia0 >/dev/null 2>&1 && command -v nvcc)
 HIP  := $(shell ls /dev/kfd >/dev/null 2>&1 && command -v hipcc)
 GGML := $(if $(CUDA),-DGGML_CUDA=ON,$(if $(HIP),-DGGML_HIP=ON))
 
-.PHONY: run export tables report test test-exports versions features bench scale eval-beats eval-stems eval-drums \
-        eval-sources train-beats train-drums train-stems chaos test-slurm fuzz lint clean
+.PHONY: run export tables report test test-exports versions features bench eval-beats eval-onsets eval-stems eval-drums \
+        scale eval-sources train-beats train-drums train-onsets train-stems chaos test-slurm fuzz lint clean
 
 # In place of the shell, so that a signal to stop arrives, and make waits for the end.
 MIRFLOW_RUN = exec $(BIN)/python -m mirflow run --library "$$LIBRARY" --results "$$RESULTS" --jobs "$$JOBS" $(if $(ONLY),--only "$$ONLY")
@@ -113,7 +116,7 @@ bench: $(VENV)/base.done
 scale: $(VENV)/base.done
 	@$(BIN)/python -m benchmarks.planning $(TRACKS)
 
-eval-beats eval-stems eval-drums: $(VENV)/dev.done
+eval-beats eval-stems eval-drums eval-onsets: $(VENV)/dev.done
 	@$(BIN)/python -m benchmarks.$(subst -,_,$@) "$$DIR" $(ARGS)
 
 eval-sources: $(VENV)/base.done
@@ -142,6 +145,17 @@ train-drums: $(VENV)/dev.done
 	$(BIN)/python -m training.export_drums "$$WORK/best.pt" scripts/mirflow/transcribe/embedded.npz && \
 	$(BIN)/python -m training.drum_constants "$$WORK/pieces/valid" scripts/mirflow/transcribe/embedded.npz && \
 	$(BIN)/python -m benchmarks.eval_drums "$$WORK/pieces/test"
+
+train-onsets: $(VENV)/dev.done
+	@$(PIP) -r training/requirements.txt
+	@export PYTHONPATH=scripts:.; \
+	test -e "$$TRAIN/corpus.jsonl" || $(BIN)/python -m training.corpus "$$TRAIN"; \
+	$(BIN)/python -m training.onset_pieces "$$TRAIN" "$$WORK/pieces" valid 0 160 && \
+	$(BIN)/python -m training.onset_pieces "$$TRAIN" "$$WORK/pieces" train 0 $(ONSET_PIECES) && \
+	$(BIN)/python -m training.onset_net "$$WORK/pieces" "$$WORK" $(ARGS) && \
+	$(BIN)/python -m training.export_onsets "$$WORK/best.pt" scripts/mirflow/dsp/onset_network.npz && \
+	$(BIN)/python -m training.onset_cases "$$TRAIN" "$$WORK/cases" report && \
+	$(BIN)/python -m benchmarks.eval_onsets "$$WORK/cases/report"
 
 train-stems: $(VENV)/dev.done
 	@$(PIP) -r training/requirements.txt

@@ -1,12 +1,14 @@
-"""Onsets that the mean flux over all bands does not show: of few partials, of soft attacks, of a repeated pitch.
+"""Onsets of which the onset network is not sure: of few partials, of soft attacks, of a repeated pitch.
 
-They are found by four signs. Each one needs that no onset is known that explains it.
+They are found by five signs. Each one needs that no onset is known that explains it; all but the last also need that
+the network finds an onset possible there.
 
-1. Partials appear that were not there for a while (`_appearing`).
-2. A short gap between two sounds whose levels are steady, whether the second sound begins fast or slowly (`_gaps`).
-3. A deep dip of nearly all bands at once (`_dips`): the end of one note and the slow attack of the next one, also at
+1. A peak of the mean flux over all bands (`_flux_peaks`).
+2. Partials appear that were not there for a while (`_appearing`).
+3. A short gap between two sounds whose levels are steady, whether the second sound begins fast or slowly (`_gaps`).
+4. A deep dip of nearly all bands at once (`_dips`): the end of one note and the slow attack of the next one, also at
    the same pitch. Beats are of single partials; tremolo is shallower, or faster.
-4. Partials that appear within some tenths of a second, while others may go on (`_swelling`): a chord of a pad.
+5. Partials that appear within some tenths of a second, while others may go on (`_swelling`): a chord of a pad.
 """
 
 import numpy as np
@@ -17,6 +19,11 @@ from mirflow.dsp.superflux import BLOCK, HOP, LAG_FRAMES, LEAD_FRAMES
 FULL_DB = 15.0  # a band with this level counts as one that sounds, a weaker one in proportion
 FEWEST_BANDS = 4.0  # added to the number of bands that sound, so that a few weak ones do not count as much
 DISTANCE = 8  # frames between these onsets, and to all others
+
+FLUX_DISTANCE = 3  # frames; a peak is the largest value within this distance, and peaks are further apart than this
+MEAN_BEFORE, MEAN_AFTER = 10, 7  # frames before and after a frame, over which the local mean is taken
+THRESHOLD_FACTOR = 1.5  # times the local mean: the flux of noise fluctuates in proportion to its mean
+THRESHOLD_OFFSET = 0.25  # dB, added to it
 
 LEAST_RISE = 0.6  # dB, of the flux over the bands that sound
 LEAST_NOVELTY = 2.5  # dB, of the bands that sound, over their largest level in `MEMORY`
@@ -48,7 +55,7 @@ SWELL_BEFORE = 10  # frames before the peak of the novelty, from which the rise 
 SWELL_STARTS = 0.3  # of the rise of the new partials: the onset
 
 
-def frames(levels: np.ndarray, samples: np.ndarray, known: np.ndarray) -> np.ndarray:
+def frames(levels: np.ndarray, samples: np.ndarray, known: np.ndarray, possible: np.ndarray) -> np.ndarray:
     """Return the frames of these onsets, int [k].
 
     Parameters
@@ -56,6 +63,7 @@ def frames(levels: np.ndarray, samples: np.ndarray, known: np.ndarray) -> np.nda
     levels : of the bands, from `superflux.decibels` [frame, band]
     samples : float32 [n] at `superflux.RATE`
     known : frames of the onsets that are known [k]; none is found near them
+    possible : bool [frame], where the network finds an onset possible
     """
     total = _total_level(samples, len(levels))
     found = np.asarray(known)
@@ -68,13 +76,30 @@ def frames(levels: np.ndarray, samples: np.ndarray, known: np.ndarray) -> np.nda
                 found = np.append(found, frame)
 
     fast, slow = GAP_RISES
+    among = lambda candidates: candidates[possible[candidates]]  # noqa: E731
+    add(among(_flux_peaks(superflux.increase(levels).mean(axis=1, dtype=np.float64))))
     # The end of the sound before a gap can look like an onset, so gaps come first.
-    add(_gaps(total, fast))
-    add(_appearing(levels))
-    add(_gaps(total, slow), after=2 * slow)
-    add(_dips(levels, total), after=DIP_AFTER)
+    add(among(_gaps(total, fast)))
+    add(among(_appearing(levels)))
+    add(among(_gaps(total, slow)), after=2 * slow)
+    add(among(_dips(levels, total)), after=DIP_AFTER)
     add(_swelling(levels, found))
     return found[len(known) :].astype(int)
+
+
+def _flux_peaks(flux: np.ndarray) -> np.ndarray:
+    """Return the frames of the peaks of the mean flux, float [frame], that exceed the local threshold, int [k]."""
+    from scipy.ndimage import maximum_filter1d
+
+    total = np.concatenate([[0.0], np.cumsum(flux)])
+    frame = np.arange(len(flux))
+    begin, end = np.maximum(frame - MEAN_BEFORE, 0), np.minimum(frame + MEAN_AFTER + 1, len(flux))
+    mean = (total[end] - total[begin]) / (end - begin)
+    candidates = np.flatnonzero(
+        (flux == maximum_filter1d(flux, 2 * FLUX_DISTANCE + 1)) & (flux >= THRESHOLD_FACTOR * mean + THRESHOLD_OFFSET)
+    )
+    # Of a plateau, only the first frame is a peak.
+    return candidates[np.diff(candidates, prepend=-FLUX_DISTANCE - 1) > FLUX_DISTANCE]
 
 
 def _appearing(levels: np.ndarray) -> np.ndarray:

@@ -20,7 +20,8 @@ FEATURE = Feature(
               meaning="standard deviation of the onset strength; large with accents, small if all onsets are equal",
               undefined="there are no onsets"),
     ),
-    cite="Böck & Widmer 2013, Maximum filter vibrato suppression for onset detection, DAFx",
+    cite="onsets by mirflow's own network (training/README.md); their strength: Böck & Widmer 2013, Maximum filter "
+    "vibrato suppression for onset detection, DAFx",
 )  # fmt: skip
 
 

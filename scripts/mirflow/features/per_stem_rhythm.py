@@ -15,7 +15,7 @@ EARLY = 0.005  # s by which windows start and end early, so that a pulse near th
 
 FEATURE = Feature(
     name="per_stem_rhythm",
-    version=4,
+    version=5,
     inputs=("full_mix", *STEMS, "onsets", "beats", "downbeats"),
     fields=tuple(
         field

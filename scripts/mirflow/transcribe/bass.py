@@ -16,7 +16,7 @@ from mirflow.core.errors import MirflowError
 from mirflow.dsp import loudness, onsets
 from mirflow.transcribe import notes
 
-VERSION = 2  # of the notes; raise it when they change
+VERSION = 3  # of the notes; raise it when they change
 RATE = 11025  # Hz, of the signal that is analysed
 FRAME, HOP = 1024, 128  # samples
 LOWEST, HIGHEST = 27.5, 600.0  # Hz
