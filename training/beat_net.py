@@ -245,7 +245,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pieces", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--steps", type=int, default=22000)
+    parser.add_argument("--steps", type=int, default=39000)
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--channels", type=int, default=CHANNELS)
     parser.add_argument("--resume", type=Path)

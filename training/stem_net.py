@@ -507,7 +507,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pieces", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--minutes", type=float, default=120)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--resume", type=Path, help="WORK/last.pt of a run before")
     parser.add_argument("--start", type=Path, help="exported weights to start from (.npz)")

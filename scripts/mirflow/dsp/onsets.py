@@ -17,7 +17,7 @@ from mirflow.dsp.superflux import FRAME, HOP, LAG_FRAMES, LEAD_FRAMES, RATE
 VERSION = 5  # of the onsets; raise it when their times change
 
 LEAST_PROBABILITY = 0.65  # of an onset, by the network
-LEAST_STRENGTH = 0.4  # dB, of such an onset: what the network finds in the loops of sampled sounds hardly changes levels
+LEAST_STRENGTH = 0.4  # dB, of such an onset: the network also finds loops of sampled sounds, which hardly change levels
 POSSIBLE, POSSIBLE_REACH = 0.2, 8  # a smaller probability, within so many frames, is enough where levels show an onset
 PEAK_DISTANCE = 2  # frames; a peak is the largest value within this distance
 LAST = 0.03  # s before the end, in which there are no onsets: an end that cuts a sound looks like one
