@@ -259,15 +259,7 @@ def drums(random, folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
 
 def hits(notes: np.ndarray, random, split: str) -> np.ndarray:
     """Play notes (start, duration, pitch, velocity) with a kit of formulas, or of single sounds (training only)."""
-    import soundfile
-
-    made = None
-    if split == "train" and random.random() < 0.5:
-        try:
-            made = list(single_hits(random))
-        except soundfile.LibsndfileError:  # one of the sounds of LMMS is no valid file
-            pass
-    made = made or formula_hits(random)
+    made = single_hits(random) if split == "train" and random.random() < 0.5 else formula_hits(random)
     kit = {note: y / np.abs(y).max() for note, _, x in made if (y := cut(np.asarray(x, np.float32))) is not None}
     out = np.zeros(int(SECONDS * RATE) + 10 * RATE, np.float32)
     known = sorted(kit)
