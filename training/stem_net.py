@@ -164,15 +164,28 @@ def _curve(random: np.random.Generator, spread: float) -> np.ndarray:
     return np.interp(octave, np.linspace(1, np.log2(BINS), 9), knots).astype(np.float32)
 
 
-def _slice(piece: np.ndarray, part: int, at: int, speed: float) -> np.ndarray:
+def _vibrato(random: np.random.Generator) -> np.ndarray:
+    """Return by how many samples a sound is early or late, for a vibrato that comes and goes: float64 [LENGTH]."""
+    rate = random.uniform(3.5, 7.5)  # Hz
+    depth = random.uniform(0.003, 0.03) * RATE / (2 * np.pi * rate)  # the speed varies by up to 3 %, half a semitone
+    seconds = np.arange(LENGTH) / RATE
+    strength = np.interp(seconds, np.linspace(0, LENGTH / RATE, 9), random.uniform(0, 1, 9))
+    return depth * strength * np.sin(2 * np.pi * rate * seconds + random.uniform(0, 6))
+
+
+def _slice(piece: np.ndarray, part: int, at: int, speed: float, vibrato: np.ndarray | None = None) -> np.ndarray:
     """Return a part of a piece from a sample on, played at a speed: float32 [2, LENGTH]."""
-    length = int(LENGTH * speed) + 2
+    spare = 0 if vibrato is None else int(np.abs(vibrato).max()) + 2
+    at = max(0, at - spare)
+    length = int(LENGTH * speed) + 2 + 2 * spare
     found = piece[part, :, at : at + length].astype(np.float32) / 32767
     if found.shape[1] < length:
         found = np.pad(found, ((0, 0), (0, length - found.shape[1])))
-    if speed == 1:
+    if speed == 1 and vibrato is None:
         return found[:, :LENGTH]
     where = np.arange(LENGTH) * speed
+    if vibrato is not None:
+        where = where + spare + vibrato
     below = where.astype(int)
     rest = (where - below).astype(np.float32)
     return found[:, below] * (1 - rest) + found[:, below + 1] * rest
@@ -230,7 +243,10 @@ def example(pieces: list[np.ndarray], random: np.random.Generator, changed: bool
         gain = 10 ** (random.normal(level, deviation) / 20)
         if changed and (random.random() < missing or (alone and STEM_OF[number] != OTHER)):
             continue
-        sound = _slice(piece, number, start, rate)
+        # Only voices would have vibrato, glides and vowels, so instruments of recordings would be taken for voices.
+        instrument = name in ("chords", "lead")
+        vibrato = _vibrato(random) if changed and instrument and random.random() < 0.4 else None
+        sound = _slice(piece, number, start, rate, vibrato)
         if not sound.any():
             continue
         mid, side = (sound[0] + sound[1]) * np.float32(0.7071), (sound[0] - sound[1]) * np.float32(0.7071)
@@ -253,6 +269,12 @@ def example(pieces: list[np.ndarray], random: np.random.Generator, changed: bool
         shape = np.float32(gain)
         if changed and random.random() < 0.8:
             shape = shape * _curve(random, 6.0 if name == "bass" else 4.0)
+        if changed and instrument and random.random() < 0.35:
+            knots = np.stack([_curve(random, 5.0) for _ in range(int(random.integers(3, 14)))])
+            place = np.linspace(0, len(knots) - 1, FRAMES)
+            below = np.minimum(place.astype(int), len(knots) - 2)
+            rest = (place - below)[:, None].astype(np.float32)
+            shape = shape * (knots[below] * (1 - rest) + knots[below + 1] * rest)
         source = STEM_OF[number]
         spectra[source, 0] += _spectrum(mid.astype(np.float32)) * shape
         if not mono and side.any():
