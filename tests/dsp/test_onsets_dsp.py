@@ -7,6 +7,7 @@ import pytest
 
 from conftest import SHARED
 from mirflow.core import audio
+from mirflow.dsp import onset_network
 from mirflow.dsp.onsets import detect, envelope, strengths
 
 RATE = 44100
@@ -125,6 +126,17 @@ def test_short_low_notes_are_found(length, partials):
     pitches = 28 + np.random.default_rng(0).integers(0, 13, 20)  # E1 to E2
     parts = [(x, slow_note(pitch, length, 0.008, 0.02, partials)) for x, pitch in zip(entries, pitches, strict=True)]
     np.testing.assert_allclose(detect(joined(parts, entries[-1] + 1), RATE).times, entries, atol=0.03)
+
+
+def test_what_the_network_finds_must_raise_the_level(monkeypatch):
+    time = np.arange(3 * RATE) / RATE
+    held = (0.3 * np.sin(2 * np.pi * 220 * time) * np.minimum(1, time / 0.5)).astype(np.float32)
+    odds = np.full(onset_network.LEAD + 300, -9.0, np.float32)
+    odds[onset_network.LEAD + 100] = odds[onset_network.LEAD + 200] = 3.0  # at 1 and 2 s
+    monkeypatch.setattr(onset_network, "run", lambda samples: odds)
+    assert not len(detect(held, RATE).times)
+    struck = held + np.where(time < 2, 0, 0.3 * np.sin(2 * np.pi * 330 * time) * np.exp(-3 * (time - 2)))
+    np.testing.assert_allclose(detect(struck.astype(np.float32), RATE).times, [2.0], atol=0.02)
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ def detect(mono: np.ndarray, rate: int) -> Onsets:
     if len(times) and len(strokes):
         strokes = strokes[np.abs(strokes[:, None] - times).min(axis=1) > STROKE_REACH]
     times = np.sort(np.concatenate([times, strokes]))
-    soft = soft_onsets.frames(levels, samples, _flux_frames(times), possible)
+    soft = soft_onsets.frames(levels, flux, samples, _flux_frames(times), possible)
     times = np.sort(np.concatenate([times, np.maximum(superflux.frame_times(soft), 0.0)]))
     times = _refine_to_attacks(mono, rate, times[times <= len(mono) / rate - LAST])
     times = times[np.diff(times, prepend=-np.inf) >= LEAST_INTERVAL]

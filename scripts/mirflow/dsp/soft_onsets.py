@@ -55,12 +55,15 @@ SWELL_BEFORE = 10  # frames before the peak of the novelty, from which the rise 
 SWELL_STARTS = 0.3  # of the rise of the new partials: the onset
 
 
-def frames(levels: np.ndarray, samples: np.ndarray, known: np.ndarray, possible: np.ndarray) -> np.ndarray:
+def frames(
+    levels: np.ndarray, flux: np.ndarray, samples: np.ndarray, known: np.ndarray, possible: np.ndarray
+) -> np.ndarray:
     """Return the frames of these onsets, int [k].
 
     Parameters
     ----------
     levels : of the bands, from `superflux.decibels` [frame, band]
+    flux : their mean increase, from `superflux.increase`, float64 [frame]
     samples : float32 [n] at `superflux.RATE`
     known : frames of the onsets that are known [k]; none is found near them
     possible : bool [frame], where the network finds an onset possible
@@ -75,12 +78,15 @@ def frames(levels: np.ndarray, samples: np.ndarray, known: np.ndarray, possible:
             if not np.any((found >= frame - before) & (found <= frame + after)):
                 found = np.append(found, frame)
 
+    def among(candidates: np.ndarray) -> np.ndarray:
+        """Return the candidates where an onset is possible."""
+        return candidates[possible[candidates]]
+
     fast, slow = GAP_RISES
-    among = lambda candidates: candidates[possible[candidates]]  # noqa: E731
-    add(among(_flux_peaks(superflux.increase(levels).mean(axis=1, dtype=np.float64))))
+    add(among(_flux_peaks(flux)))
     # The end of the sound before a gap can look like an onset, so gaps come first.
     add(among(_gaps(total, fast)))
-    add(among(_appearing(levels)))
+    add(among(_appearing(levels, flux)))
     add(among(_gaps(total, slow)), after=2 * slow)
     add(among(_dips(levels, total)), after=DIP_AFTER)
     add(_swelling(levels, found))
@@ -102,11 +108,11 @@ def _flux_peaks(flux: np.ndarray) -> np.ndarray:
     return candidates[np.diff(candidates, prepend=-FLUX_DISTANCE - 1) > FLUX_DISTANCE]
 
 
-def _appearing(levels: np.ndarray) -> np.ndarray:
+def _appearing(levels: np.ndarray, flux: np.ndarray) -> np.ndarray:
     """Return the frames where partials appear that were not there for a while, int [k]."""
     from scipy.ndimage import maximum_filter1d
 
-    flux = superflux.increase(levels).sum(axis=1, dtype=np.float64) / _sounding(levels)
+    flux = flux * levels.shape[1] / _sounding(levels)
     gains = _gains(levels, NOVELTY_AHEAD, NOVELTY_LASTS, MEMORY)
     novelty = maximum_filter1d(_per_sounding_band(gains, levels, NOVELTY_AHEAD), 2 * NEAR + 1)
     peaks = np.flatnonzero(
