@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from mirflow.dsp.beats.log_mel import BANDS, FRAME_RATE
+from training.pieces import Pieces
 
 CROP = 3072  # frames of an example, 31 s
 BATCH = 8
@@ -195,17 +196,7 @@ def train(folder: Path, work: Path, steps: int, peak_rate: float, channels: int,
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.996), use_buffers=True
     )
     optimiser = torch.optim.AdamW(network.parameters(), lr=peak_rate, weight_decay=0.01)
-    pieces: dict[str, list[Piece]] = {"train": [], "valid": []}
-    known: set[Path] = set()
-
-    def look() -> None:
-        for split, found in pieces.items():
-            for path in sorted((folder / split).glob("*.npz")):
-                if path not in known:
-                    known.add(path)
-                    found.append(Piece(path))
-
-    look()
+    pieces = {split: Pieces(folder / split, "*.npz", Piece) for split in ("train", "valid")}
     print(f"{sum(p.numel() for p in network.parameters())} weights; {len(pieces['train'])} pieces", flush=True)
     began, best = time.time(), np.inf
     running: list[dict[str, float]] = []
@@ -225,7 +216,8 @@ def train(folder: Path, work: Path, steps: int, peak_rate: float, channels: int,
         average.update_parameters(network)
         running.append({"loss": float(total.detach()), **detail})
         if step % CHECKED == 0:
-            look()
+            for found in pieces.values():
+                found.look()
             found = validate(average.module, pieces["valid"])
             mean = {name: np.mean([row[name] for row in running]) for name in running[0]}
             running.clear()

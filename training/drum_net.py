@@ -12,6 +12,7 @@ from torch.nn import functional
 from mirflow.transcribe.activations import DRUMS, FRAME_RATE
 from mirflow.transcribe.embedded import BANDS, GAIN, GROUP
 from training.beat_net import Block
+from training.pieces import Pieces
 
 CROP = 800  # frames of an example, 8 s
 BATCH = 16
@@ -221,17 +222,8 @@ def train(folder: Path, work: Path, minutes: float, peak_rate: float, resume: Pa
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.996), use_buffers=True
     )
     optimiser = torch.optim.AdamW(network.parameters(), lr=peak_rate, weight_decay=0.01)
-    pieces: list[Piece] = []
-    known: set[Path] = set()
-
-    def look() -> None:
-        for path in sorted((folder / "train").glob("*.npz")):
-            if path not in known:
-                known.add(path)
-                pieces.append(Piece(path))
-
-    look()
-    others = [Piece(path) for path in sorted((folder / "valid").glob("*.npz"))]
+    pieces = Pieces(folder / "train", "*.npz", Piece)
+    others = Pieces(folder / "valid", "*.npz", Piece)
     fixed = np.random.default_rng(1)
     rows = [example(others, index, fixed) for index in range(len(others)) for _ in range(VALID_VERSIONS)]
     valid = [batch_of(rows[begin : begin + 32]) for begin in range(0, len(rows), 32)]
@@ -257,7 +249,7 @@ def train(folder: Path, work: Path, minutes: float, peak_rate: float, resume: Pa
         running.append(detail)
         step += 1
         if step % 200 == 0:
-            look()
+            pieces.look()
             found = validate(average.module, valid)
             mean = {name: np.mean([row[name] for row in running]) for name in running[0]}
             running.clear()
@@ -268,6 +260,8 @@ def train(folder: Path, work: Path, minutes: float, peak_rate: float, resume: Pa
             if found["loss"] < best:
                 best = found["loss"]
                 torch.save(average.module.state_dict(), work / "best.pt")
+    if best == np.inf:
+        raise SystemExit("too short: the set for early stopping was never looked at; give more --minutes")
     # Between the best weights and the last ones, which fit the training better, there may be still better ones.
     states = [torch.load(work / f"{name}.pt", weights_only=True) for name in ("best", "last")]
     between = {name: (one + states[1][name]) / 2 if one.is_floating_point() else one for name, one in states[0].items()}
@@ -289,6 +283,7 @@ def main() -> None:
     parser.add_argument("--resume", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    arguments.work.mkdir(parents=True, exist_ok=True)
     train(arguments.pieces, arguments.work, arguments.minutes, arguments.rate, arguments.resume)
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from mirflow.dsp.onset_network import BANDS, GROUP, HOP, LEAD, RATE
 from training.beat_net import Block
+from training.pieces import Pieces
 
 CROP = 512  # groups of an example, 10.2 s
 BATCH = 16
@@ -128,17 +129,7 @@ def train(folder: Path, work: Path, minutes: float, peak_rate: float, start: Pat
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True
     )
     optimiser = torch.optim.AdamW(network.parameters(), lr=peak_rate, weight_decay=0.01)
-    pieces: dict[str, list[Piece]] = {"train": [], "valid": []}
-    known: set[Path] = set()
-
-    def look() -> None:
-        for split, found in pieces.items():
-            for path in sorted((folder / split).glob("*.npz")):
-                if path not in known:
-                    known.add(path)
-                    found.append(Piece(path))
-
-    look()
+    pieces = {split: Pieces(folder / split, "*.npz", Piece) for split in ("train", "valid")}
     print(f"{sum(p.numel() for p in network.parameters())} weights; {len(pieces['train'])} pieces", flush=True)
     began, best, step, running = time.time(), np.inf, 0, []
     while (done := (time.time() - began) / 60 / minutes) < 1:
@@ -158,7 +149,8 @@ def train(folder: Path, work: Path, minutes: float, peak_rate: float, start: Pat
         average.update_parameters(network)
         running.append(float(loss.detach()))
         if step % CHECKED == 0:
-            look()
+            for found in pieces.values():
+                found.look()
             found = validate(average.module, pieces["valid"])
             print(
                 f"step {step}, {(time.time() - began) / 60:.1f} min, {time.process_time():.0f} CPU s, "

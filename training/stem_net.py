@@ -8,6 +8,7 @@ correlation of stem and mix over P) makes the error P (m - r)² and what no mask
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from mirflow.dsp.separation.network import (
     features,
     pool,
 )
+from training.pieces import Pieces
 from training.stem_pieces import PARTS, RATE, STEMS
 
 CHANNELS, STATE, HIDDEN = 32, 80, 48
@@ -459,17 +461,8 @@ def train(folder: Path, work: Path, minutes: float, peak_rate: float, resume: Pa
     )
     mean = torch.optim.swa_utils.AveragedModel(average.module, use_buffers=True)  # over most of the run
     optimiser = torch.optim.AdamW(network.parameters(), lr=peak_rate, weight_decay=0.01)
-    pieces: dict[str, list[np.ndarray]] = {"train": [], "valid": []}
-    known: set[Path] = set()
-
-    def look() -> None:
-        for split, found in pieces.items():
-            for path in sorted((folder / split).glob("*.npy")):
-                if path not in known:
-                    known.add(path)
-                    found.append(np.load(path, mmap_mode="r"))
-
-    look()
+    read = partial(np.load, mmap_mode="r")
+    pieces = {split: Pieces(folder / split, "*.npy", read) for split in ("train", "valid")}
     fixed = np.random.default_rng(1)
     valid = [example(pieces["valid"], fixed, changed=bool(number % 2)) for number in range(128)]
     stored = [example(pieces["train"], random) for _ in range(min(POOL, 80))]
@@ -500,7 +493,8 @@ def train(folder: Path, work: Path, minutes: float, peak_rate: float, resume: Pa
         average.update_parameters(network)
         step += 1
         if step % 200 == 0:
-            look()
+            for found in pieces.values():
+                found.look()
             found = validate(average.module, valid)
             loss, ratios = np.mean([r[0] for r in running]), np.mean([r[1] for r in running], axis=0)
             running.clear()
