@@ -10,15 +10,17 @@ from torch import nn
 from torch.nn import functional
 
 from mirflow.dsp.beats.log_mel import BANDS, FRAME_RATE
+from mirflow.dsp.beats.network import GROUP, HEADS, LONGEST_PERIOD, POOL, TEMPI
 from training.pieces import Pieces
 
 CROP = 3072  # frames of an example, 31 s
 BATCH = 8
 WIDTH = 1.5  # frames: standard deviation of the bell that is the target of a beat
-TEMPI = 40 * 2 ** (np.arange(32) / 12)  # beats per minute of the classes of the tempo output, 40 to 240
-GROUP = 4  # frames that the network reads at once: its layers have a quarter of the frame rate
+ATTACK = 0.15  # frames: sounds of instruments are loud this long after a note begins, less after clicks
 LAYERS = 9  # dilations 1 to 256 at 25 frames/s: 40 s on both sides
 CHANNELS = 88
+ATTENTIONS, WIDE = 3, 64  # layers of attention, and numbers of each of their steps
+AFTER = 2  # residual layers after the attention
 CHECKED = 200  # steps between two looks at the set for early stopping
 
 
@@ -35,12 +37,46 @@ class Block(nn.Module):
         return x + self.point(functional.relu(self.wide(functional.relu(self.norm(x)))))
 
 
+class Attention(nn.Module):
+    """A layer of a transformer: each time asks the others, whose distance rotates what they answer with."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm, self.ask, self.answer = nn.LayerNorm(width), nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.wide_norm, self.wide = nn.LayerNorm(width), nn.Linear(width, 3 * width)
+        self.point = nn.Linear(3 * width, width)
+
+    def forward(self, x, turn):
+        """Add what the layer finds to x [batch, time, width]; `turn` is the cosine and sine of `rotation`."""
+        batch, time, width = x.shape
+        parts = self.ask(self.norm(x)).reshape(batch, time, 3, HEADS, -1).permute(2, 0, 3, 1, 4)
+        query, key, value = rotated(parts[0], turn), rotated(parts[1], turn), parts[2]
+        found = functional.scaled_dot_product_attention(query, key, value)
+        x = x + self.answer(found.transpose(1, 2).reshape(batch, time, width))
+        return x + self.point(functional.relu(self.wide(self.wide_norm(x))))
+
+
+def rotation(time: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return cosine and sine of the angle of each time and pair of numbers, [time, size / 2]."""
+    rate = np.pi * (LONGEST_PERIOD / 2) ** (-np.arange(size // 2) / (size // 2 - 1))
+    angle = torch.from_numpy(np.arange(time)[:, None] * rate).float()
+    return torch.cos(angle), torch.sin(angle)
+
+
+def rotated(x, turn):
+    """Rotate pairs of numbers of [..., time, size] (Su et al. 2021)."""
+    cosine, sine = (part.to(x.dtype) for part in turn)
+    one, other = x.chunk(2, dim=-1)
+    return torch.cat([one * cosine - other * sine, one * sine + other * cosine], dim=-1)
+
+
 class BeatNet(nn.Module):
     """Log-mel spectrogram [batch, frame, band] → log odds of beat and downbeat [batch, frame, 2], and tempo scores.
 
     Two convolutions over time and frequency read groups of four frames, so that all that follows has a quarter of the
-    frame rate; dilated convolutions see 40 s on both sides; the outputs have the frame rate of the input again. The
-    number of frames must be a multiple of four.
+    frame rate; dilated convolutions see 40 s on both sides, and layers of attention, at a quarter of that rate, the
+    whole excerpt; the outputs have the frame rate of the input again. The number of frames must be a multiple of
+    sixteen.
     """
 
     def __init__(self, channels: int = CHANNELS):
@@ -51,6 +87,14 @@ class BeatNet(nn.Module):
         )  # fmt: skip
         self.flatten = nn.Conv1d(32 * (BANDS // 8), channels, 1)
         self.blocks = nn.Sequential(*(Block(channels, 2**k) for k in range(LAYERS)))
+        self.narrow = nn.Sequential(nn.BatchNorm1d(channels), nn.ReLU(), nn.Conv1d(channels, WIDE, POOL, POOL))
+        self.attention = nn.ModuleList(Attention(WIDE) for _ in range(ATTENTIONS))
+        self.widen_norm = nn.LayerNorm(WIDE)
+        self.widen = nn.ConvTranspose1d(WIDE, channels, POOL, POOL)
+        self.last = nn.Sequential(*(Block(channels, 2**k) for k in range(AFTER)))
+        for layer in (self.widen, *(block.point for block in self.last)):  # at first, they change nothing
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
         self.out = nn.Sequential(nn.BatchNorm1d(channels), nn.ReLU(), nn.Conv1d(channels, 2 * GROUP, 3, padding=1))
         self.tempo = nn.Sequential(nn.BatchNorm1d(channels), nn.ReLU(), nn.Conv1d(channels, len(TEMPI), 1))
 
@@ -60,6 +104,12 @@ class BeatNet(nn.Module):
         x = self.front(groups)
         x = self.flatten(x.transpose(2, 3).reshape(batch, -1, frames // GROUP))
         x = self.blocks(x)
+        state = self.narrow(x).transpose(1, 2)
+        turn = rotation(state.shape[1], WIDE // HEADS)
+        for layer in self.attention:
+            state = layer(state, turn)
+        x = x + self.widen(self.widen_norm(state).transpose(1, 2))
+        x = self.last(x)
         return self.out(x).permute(0, 2, 1).reshape(batch, frames, 2), self.tempo(x)
 
 
@@ -81,6 +131,7 @@ def targets(beats: np.ndarray, positions: np.ndarray, frames: int) -> tuple[np.n
     positions : from 1; 0: unknown
     """
     out, tempo = np.zeros((frames, 2), np.float32), np.full(frames // GROUP, -1, np.int64)
+    beats = beats + ATTACK
     for column, times in enumerate((beats, beats[positions == 1])):
         for offset in range(-5, 6):
             at = np.round(times).astype(int) + offset
@@ -191,7 +242,9 @@ def train(folder: Path, work: Path, steps: int, peak_rate: float, channels: int,
     random = np.random.default_rng(0)
     network = BeatNet(channels)
     if resume:
-        network.load_state_dict(torch.load(resume, weights_only=True))
+        _, unknown = network.load_state_dict(torch.load(resume, weights_only=True), strict=False)
+        if unknown:
+            raise SystemExit(f"{resume}: weights of another network ({', '.join(unknown)})")
     average = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.996), use_buffers=True
     )
@@ -202,7 +255,7 @@ def train(folder: Path, work: Path, steps: int, peak_rate: float, channels: int,
     running: list[dict[str, float]] = []
     for step in range(1, steps + 1):
         decay = 0.5 * (1 + np.cos(np.pi * max(0.0, 2 * step / steps - 1)))  # constant in the first half
-        rate = peak_rate * min(1.0, step / 100) * (0.01 + 0.99 * decay)
+        rate = peak_rate * min(1.0, step / 400) * (0.01 + 0.99 * decay)
         for group in optimiser.param_groups:
             group["lr"] = rate
         chosen = random.integers(0, len(pieces["train"]), BATCH)
@@ -237,10 +290,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pieces", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--steps", type=int, default=39000)
+    parser.add_argument("--steps", type=int, default=45000)
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--channels", type=int, default=CHANNELS)
-    parser.add_argument("--resume", type=Path)
+    parser.add_argument("--resume", type=Path, help="WORK/last.pt of a run before, also of one without attention")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

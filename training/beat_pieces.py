@@ -115,7 +115,7 @@ def band(random, folder: Path, split: str, expressive: bool = False) -> Performa
         ]  # fmt: skip
         if len(downbeats) and recordings and random.random() < 0.6:
             row = recordings[random.integers(len(recordings))]
-            notes = sources.groove(folder, row["midi_filename"])
+            notes = sources.revoiced(sources.groove(folder, row["midi_filename"]), random)
             bars = max(1, int(notes[-1, 0] // 4))
             for repeat in range(-1, (last - first) // (4 * bars) + 1):
                 for b, e, pitch, velocity in notes:
@@ -146,7 +146,7 @@ def drums(random, folder: Path, split: str) -> Performance:
     recordings = sources.groove_recordings(folder, split)
     row = recordings[random.integers(len(recordings))]
     beats = int(row["time_signature"][0])
-    notes = sources.groove(folder, row["midi_filename"])
+    notes = sources.revoiced(sources.groove(folder, row["midi_filename"]), random)
     bpm = float(np.clip(float(row["bpm"]) * np.exp(random.normal(0, 0.15)), 45, 230))
     count = int(notes[-1, 0]) + 1
     length = int(SECONDS * bpm / 60) + 2
@@ -343,6 +343,7 @@ def make(split: str, index: int, folder: Path) -> tuple[str, np.ndarray, np.ndar
         )
         if performance.notes[:, 0].min(initial=0) < 0 and start >= 0:
             start -= performance.notes[:, 0].min()
+        start = max(start, -performance.beats[-1] / 2)  # half of a short piece is left
         performance.notes[:, 0] += start
         end = min(SECONDS, start + performance.beats[-1] + 1.5)
         performance.beats = performance.beats + start

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from scipy import signal
 
-from training.sources import SOUNDFONT_FOLDER
+from training.sources import soundfont
 
 RATE = 44100  # Hz
 LEAD = 44  # samples before the onset
@@ -101,7 +101,7 @@ def soundfont_hits(name: str, program: int | None) -> Iterator[tuple[int, int, n
     synth = fluidsynth.Synth(
         samplerate=RATE, gain=0.5, **{"synth.reverb.active": 0, "synth.chorus.active": 0, "synth.polyphony": 16}
     )
-    font = synth.sfload(str(SOUNDFONT_FOLDER / f"{name}.sf2"))
+    font = synth.sfload(str(soundfont(name)))
     for note in (*(note for notes in DRUMS.values() for note in notes), *OTHERS):
         for velocity in VELOCITIES:
             synth.system_reset()

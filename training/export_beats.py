@@ -10,6 +10,8 @@ import torch
 
 from training.beat_net import BeatNet
 
+LARGE = 4096  # weights
+
 
 def normalisation(name: str, layer) -> dict[str, torch.Tensor]:
     """Return a normalisation as scale and shift."""
@@ -29,14 +31,38 @@ def layers(network) -> dict[str, torch.Tensor]:
     flat = network.flatten.weight[:, :, 0].reshape(-1, front[4].out_channels, bands)
     out["flatten.weight"] = flat.permute(2, 1, 0).reshape(-1, network.flatten.out_channels)
     out["flatten.bias"] = network.flatten.bias
-    for index, block in enumerate(network.blocks):
-        out |= normalisation(f"block{index}", block.norm)
-        out[f"block{index}.wide"] = block.wide.weight.permute(2, 1, 0)
-        out[f"block{index}.wide_bias"] = block.wide.bias
-        out[f"block{index}.point"] = block.point.weight[:, :, 0].T
-        out[f"block{index}.point_bias"] = block.point.bias
-    out |= normalisation("out", network.out[0])
+    out |= residual("block", network.blocks) | normalisation("out", network.out[0])
     out["out.weight"], out["out.bias"] = network.out[2].weight.permute(2, 1, 0), network.out[2].bias
+    return out
+
+
+def residual(prefix: str, blocks) -> dict[str, torch.Tensor]:
+    """Return the weights of residual layers."""
+    out = {}
+    for index, block in enumerate(blocks):
+        name = f"{prefix}{index}"
+        out |= normalisation(name, block.norm)
+        out[f"{name}.wide"], out[f"{name}.wide_bias"] = block.wide.weight.permute(2, 1, 0), block.wide.bias
+        out[f"{name}.point"], out[f"{name}.point_bias"] = block.point.weight[:, :, 0].T, block.point.bias
+    return out
+
+
+def attention(network: BeatNet) -> dict[str, torch.Tensor]:
+    """Return the weights of the layers of attention, and of those around them."""
+    norm, _, narrow = network.narrow
+    out = normalisation("narrow", norm)
+    out["narrow.weight"] = narrow.weight.permute(2, 1, 0).reshape(-1, narrow.out_channels)
+    out["narrow.bias"] = narrow.bias
+    for index, layer in enumerate(network.attention):
+        name = f"attention{index}"
+        for prefix, norm in ((name, layer.norm), (f"{name}.wide", layer.wide_norm)):
+            out[f"{prefix}.scale"], out[f"{prefix}.shift"] = norm.weight, norm.bias
+        for part, linear in (("ask", layer.ask), ("answer", layer.answer), ("point", layer.point)):
+            out[f"{name}.{part}"], out[f"{name}.{part}_bias"] = linear.weight.T, linear.bias
+        out[f"{name}.wide_weight"], out[f"{name}.wide_bias"] = layer.wide.weight.T, layer.wide.bias
+    out["widen.scale"], out["widen.shift"] = network.widen_norm.weight, network.widen_norm.bias
+    out["widen.weight"] = network.widen.weight.permute(0, 2, 1).reshape(network.widen.in_channels, -1)
+    out["widen.bias"] = network.widen.bias
     return out
 
 
@@ -44,12 +70,25 @@ def arrays(network: BeatNet) -> dict[str, np.ndarray]:
     """Return the weights as `mirflow.dsp.beats.network` reads them."""
     out = layers(network) | normalisation("tempo", network.tempo[0])
     out["tempo.weight"], out["tempo.bias"] = network.tempo[2].weight[:, :, 0].T, network.tempo[2].bias
-    return halved(out)
+    return quartered(out | attention(network) | residual("last", network.last))
 
 
 def halved(tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
     """Return tensors as 16 bit floats."""
     return {name: tensor.detach().numpy().astype(np.float16) for name, tensor in tensors.items()}
+
+
+def quartered(tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """Return large tensors as 8 bit integers, with a step for each column, and the others as 16 bit floats."""
+    large = {name for name, tensor in tensors.items() if tensor.numel() >= LARGE}
+    out = halved({name: tensor for name, tensor in tensors.items() if name not in large})
+    for name in sorted(large):
+        values = tensors[name].detach().numpy()
+        step = np.abs(values.reshape(-1, values.shape[-1])).max(axis=0) / 127
+        step = np.maximum(step, 1e-6).astype(np.float16)
+        out[name] = np.clip(np.round(values / step.astype(np.float32)), -127, 127).astype(np.int8)
+        out[f"{name}.step"] = step
+    return out
 
 
 def write(path: Path, stored: dict[str, np.ndarray]) -> None:

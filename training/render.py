@@ -6,7 +6,7 @@ import numpy as np
 from scipy import signal
 
 from training.score import DRUMS, Performance
-from training.sources import KITS, SOUNDFONT_FOLDER, SOUNDFONTS
+from training.sources import KITS, SOUNDFONTS, soundfont
 
 SYNTH_BLOCK = 64  # samples: a note begins with a block of the synthesiser
 
@@ -21,7 +21,7 @@ def _synth(split: str, rate: int):
         gain=0.5,
         **{"synth.reverb.active": 0, "synth.chorus.active": 0, "synth.polyphony": 128, "synth.midi-channels": 16},
     )
-    load = lambda names: [synth.sfload(str(SOUNDFONT_FOLDER / f"{name}.sf2")) for name in names]  # noqa: E731
+    load = lambda names: [synth.sfload(str(soundfont(name))) for name in names]  # noqa: E731
     return synth, load(SOUNDFONTS[split]), load(KITS[split])
 
 
@@ -31,6 +31,7 @@ def synthesise(
     """Render a performance with soundfonts of a set, mono float32 [n]. Each part has a random level and soundfont."""
     synth, complete, kits = _synth(split, rate)
     synth.system_reset()
+    synth.get_samples(rate)  # what still sounds of the piece before
     channels, drum_channel, melodic = {}, 9, iter([c for c in range(16) if c != 9])
     formula_drums = None
     main = complete[random.integers(len(complete))]

@@ -16,12 +16,19 @@ from scipy import ndimage, signal
 RATE = 44100
 STEP = 0.005  # seconds from frame to frame of WORLD
 FFT = 2048
-# Persons: folders of TRAIN/speech. Voices of flite and espeak-ng: "flite:awb", "espeak:fr". Each voice is in one set.
+# Persons: folders of TRAIN/speech. Voices of flite, festival and espeak-ng: "flite:awb", "espeak:fr". Each voice is in
+# one set.
 VOICES = {
-    "train": ("en_US_f_Allison", "fr_CA_f_June", "it_IT_m_Carlo", "flite:awb", "flite:rms", "espeak:en-us"),
+    "train": (
+        "en_US_f_Allison", "fr_CA_f_June", "it_IT_m_Carlo", "flite:awb", "flite:rms", "espeak:en-us",
+        "festival:lp_diphone", "festival:pc_diphone", "festival:czech_dita", "festival:czech_machac",
+        "festival:czech_krb", "festival:suo_fi_lj_diphone", "festival:hy_fi_mv_diphone", "festival:upc_ca_ona_hts",
+        "festival:ked_diphone",
+    ),
     "valid": ("flite:slt",),
     "test": ("ru_RU_f_IvrvoiceRU", "flite:kal16", "espeak:de"),
-}
+}  # fmt: skip
+MEN = ("_m_", "rms", "awb", "kal", "RU", "espeak", "pc_", "machac", "mv_", "ked")  # parts of their names
 WORDS = """love time night day heart never always going home away over the river under a golden sky dancing alone with
 you and me singing softly through summer rain waiting dreaming falling in silver light tomorrow yesterday remember
 follow highway morning fire baby hold on say goodbye where are we now no more tears open window hear them calling
@@ -36,17 +43,20 @@ def _speech(voice: str, folder: Path, random: np.random.Generator, seconds: floa
 
     parts, total = [], 0.0
     while total < seconds:
-        if voice.startswith(("flite:", "espeak:")):
+        if ":" in voice:
             text = " ".join(random.choice(WORDS, 40))
             program, _, name = voice.partition(":")
             with tempfile.TemporaryDirectory() as scratch:
                 path = f"{scratch}/speech.wav"
                 if program == "flite":
                     command = ["flite", "-voice", name, "-t", text, "-o", path]
+                elif program == "festival":
+                    (text_file := Path(scratch, "text")).write_text(text)
+                    command = ["text2wave", "-eval", f"(voice_{name})", "-o", path, str(text_file)]
                 else:
                     command = ["espeak-ng", "-v", name, "-s", "130", "-p", str(random.integers(20, 80)), "-w", path]
                     command.append(text)
-                subprocess.run(command, check=True)
+                subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
                 samples, rate = soundfile.read(path)
         else:
             files = _recordings(folder / "speech" / voice)
@@ -130,7 +140,7 @@ def sing(
 
     if voice is None:
         name = str(random.choice(VOICES[split]))
-        male = any(mark in name for mark in ("_m_", "rms", "awb", "kal", "RU", "espeak"))
+        male = any(mark in name for mark in MEN)
         voice = name, int(random.integers(12)), float(random.normal(1.0, 0.07)), male, float(random.uniform(0, 1.5))
     name, number, formants, male, breath = voice
     envelope, noise, voiced, syllables = _analysed(name, folder, number)

@@ -8,14 +8,32 @@ from pathlib import Path
 
 import numpy as np
 
-# Songs of POP909 by the last digit of their number; drummers of the Groove MIDI Dataset; soundfonts of Debian.
+# Songs of POP909 by the last digit of their number; drummers of the Groove MIDI Dataset; soundfonts.
 POP909_DIGITS = {"train": "0123456", "valid": "7", "test": "89"}
 DRUMMERS = {"train": (1, 2, 4, 5), "valid": (6, 7), "test": (3, 8)}
-SOUNDFONTS = {"train": ("FluidR3_GM", "OPL-3_FM_128M"), "valid": ("sf_GMbank",), "test": ("TimGM6mb",)}
+SOUNDFONTS = {
+    "train": ("FluidR3_GM", "OPL-3_FM_128M", "GeneralUser-v1.47", "sonivox"),
+    "valid": ("sf_GMbank",),
+    "test": ("TimGM6mb",),
+}
 KITS = {"train": ("Red_Zeppelin_4_LV2",), "valid": (), "test": ("Black_Pearl_4_LV2",)}  # soundfonts with drums only
-SOUNDFONT_FOLDER = Path("/usr/share/sounds/sf2")
+SOUNDFONT_FOLDERS = ("/usr/share/sounds/sf2", "/usr/share/minuet/soundfonts", "/usr/local/share/sounds/sf2")
 # Notes that the drum module of the Groove MIDI Dataset sends and General MIDI does not have → General MIDI
 GROOVE_NOTES = {22: 42, 26: 46, 58: 43}
+
+
+def soundfont(name: str) -> Path:
+    """Return the file of a soundfont.
+
+    Raises
+    ------
+    FileNotFoundError : none of `SOUNDFONT_FOLDERS` has it
+    """
+    for folder in SOUNDFONT_FOLDERS:
+        path = Path(folder, f"{name}.sf2")
+        if path.exists():
+            return path
+    raise FileNotFoundError(f"{name}.sf2 is in none of {', '.join(SOUNDFONT_FOLDERS)}; see training/README.md")
 
 
 def _midi(path: Path) -> tuple[list[tuple[str, np.ndarray]], int, list[tuple[int, int]]]:
@@ -121,6 +139,33 @@ def groove(folder: Path, name: str) -> np.ndarray:
     notes[:, :2] -= np.median(near) if len(near) else 0.0
     notes[:, 2] = [GROOVE_NOTES.get(int(pitch), int(pitch)) for pitch in notes[:, 2]]
     return notes
+
+
+def revoiced(notes: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Return a drummer's notes, half of the time on other drums, or without some: there are few drummers to learn from.
+
+    Notes are [k, 4] with General MIDI pitches in column 2.
+    """
+    notes = notes.copy()
+    pitches = notes[:, 2]
+    hats, rides = np.isin(pitches, (42, 44, 46)), np.isin(pitches, (51, 53, 59))
+    snares = np.isin(pitches, (38, 40))
+    missing = np.zeros(len(notes), bool)
+    if random.random() < 0.5:
+        return notes
+    if random.random() < 0.3:
+        pitches[hats] = int(random.choice([51, 54, 70, 69]))  # ride, tambourine, maracas, cabasa
+    elif random.random() < 0.3:
+        missing |= hats | rides
+    if random.random() < 0.3:
+        pitches[rides] = int(random.choice([42, 46, 56]))
+    if random.random() < 0.3:
+        pitches[snares] = int(random.choice([37, 39, 40, 50]))  # side stick, clap, electric snare, tom
+    if random.random() < 0.2:
+        missing |= ~(hats | rides | snares | np.isin(pitches, (35, 36)))  # no toms, no crashes
+    if random.random() < 0.15:
+        missing |= np.isin(pitches, (35, 36))
+    return notes[~missing] if not missing.all() else notes
 
 
 @cache

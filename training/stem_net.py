@@ -22,9 +22,9 @@ from mirflow.dsp.separation.network import (
     BANDS,
     BEFORE_CONTEXT,
     BINS,
+    BLOCKS,
     CELL_COUNT,
     CONTEXT,
-    DILATIONS,
     FEATURES,
     GROUP,
     SOURCES,
@@ -42,6 +42,7 @@ NOISE_POWER = 0.375 * SIZE  # of a bin of white noise with a mean power of one
 BATCH = 4
 POOL = 240  # examples in memory
 USES = 6.0  # how often each is used on average
+SHARES = torch.tensor([1, 1.4, 1, 1.3]) / 4.7  # of each source in the loss; basses and voices are the hardest
 DETAIL = 0.3  # weight of the second part of the loss, in which soft sounds count more
 # Power relative to the mix below which it matters less and less how small an error is. Without it, mixes with a single
 # source, of which the error can be nothing, would teach that everything belongs to the most frequent source.
@@ -79,10 +80,10 @@ class Convolution(nn.Module):
 class Block(nn.Module):
     """Convolutions over time [1] and bands [2] of [example, frame, band, channel]."""
 
-    def __init__(self, channels: int, dilation: int) -> None:
+    def __init__(self, channels: int, over_frames: int, over_bands: int) -> None:
         super().__init__()
         self.norm = Norm(channels)
-        self.time, self.band = Convolution(channels, dilation, 1), Convolution(channels, 1, 2)
+        self.time, self.band = Convolution(channels, over_frames, 1), Convolution(channels, over_bands, 2)
         self.point = nn.Linear(channels, channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -115,7 +116,7 @@ class StemNet(nn.Module):
         super().__init__()
         inputs = GROUP * FEATURES
         self.encode, self.encode_bias = _per_band(inputs, channels), nn.Parameter(torch.zeros(BANDS, channels))
-        self.blocks = nn.ModuleList(Block(channels, dilation) for dilation in DILATIONS)
+        self.blocks = nn.ModuleList(Block(channels, *dilations) for dilations in BLOCKS)
         self.narrow_norm = Norm(channels)
         self.narrow = nn.Linear(BANDS * channels, state)
         self.context = nn.ModuleList(Layer(state, dilation) for dilation in CONTEXT)
@@ -354,13 +355,13 @@ def loss_of(network: StemNet, seen, shares, rest, power, learn: bool) -> tuple[f
     if learn:
         with torch.no_grad():
             form = (1, examples, 1, 1, SOURCES, 1)
-            slope = weight * (2 / loss.numel() / (error + silent)).reshape(form)
-            slope += soft * (2 * DETAIL / loss.numel() / (coarse + quiet)).reshape(form)
+            slope = weight * (2 / examples * SHARES / (error + silent)).reshape(form)
+            slope += soft * (2 / examples * SHARES * DETAIL / (coarse + quiet)).reshape(form)
             slope *= deviation  # by the mask
             slope -= (slope * masks).sum(dim=4, keepdim=True)
             slope *= masks  # by the score
         scores.backward(slope.to(scores.dtype))
-    return float(loss.mean()), (ratio.sum(0) / sounds.sum(0).clamp(min=1)).numpy()
+    return float((loss @ SHARES).mean()), (ratio.sum(0) / sounds.sum(0).clamp(min=1)).numpy()
 
 
 def batch_of(examples: list[tuple]) -> list[torch.Tensor]:

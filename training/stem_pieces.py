@@ -88,6 +88,7 @@ def soundfonts(
     """Render instruments in stereo with soundfonts of a set, float32 [2, n]."""
     synth, complete, kits = render._synth(split, RATE)
     synth.system_reset()
+    synth.get_samples(RATE)  # what still sounds of the part before
     total = int(SECONDS * RATE)
     main, events = complete[random.integers(len(complete))], []
     room = random.uniform(0, 60) if random.random() < 0.6 else 0

@@ -12,9 +12,16 @@ CHUNK = 512  # groups of frames whose patches are in memory at the same time
 
 
 def load(path: Path) -> dict[str, np.ndarray]:
-    """Return the weights that a file holds, name → float32. Names are those of the layers in training/."""
+    """Return the weights that a file holds, name → float32. Names are those of the layers in training/.
+
+    The file holds 16 bit floats, or 8 bit integers and, as `<name>.step`, what one of them is worth in each column.
+    """
     with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name].astype(np.float32) for name in stored.files}
+        weights = {name: stored[name].astype(np.float32) for name in stored.files}
+    steps = {name: weights.pop(name) for name in list(weights) if name.endswith(".step")}
+    for name, step in steps.items():
+        weights[name.removesuffix(".step")] *= step
+    return weights
 
 
 def groups(spectrogram: np.ndarray, size: int) -> np.ndarray:
@@ -39,10 +46,10 @@ def front(groups: np.ndarray, weights: dict[str, np.ndarray]) -> np.ndarray:
     return out
 
 
-def residual(x: np.ndarray, weights: dict[str, np.ndarray]) -> np.ndarray:
-    """Return what the residual layers make of x [time, channel]. Their dilations are 1, 2, 4, …"""
-    for index in range(sum(name.endswith(".wide") for name in weights)):
-        name = f"block{index}"
+def residual(x: np.ndarray, weights: dict[str, np.ndarray], prefix: str = "block") -> np.ndarray:
+    """Return what the residual layers of a name make of x [time, channel]. Their dilations are 1, 2, 4, …"""
+    for index in range(sum(name.startswith(prefix) and name.endswith(".wide") for name in weights)):
+        name = f"{prefix}{index}"
         inner = rectified(x, weights, name)
         inner = np.maximum(_convolve(inner, weights[f"{name}.wide"], 2**index) + weights[f"{name}.wide_bias"], 0)
         x = x + inner @ weights[f"{name}.point"] + weights[f"{name}.point_bias"]

@@ -21,9 +21,11 @@ BANDS = CELL_COUNT // GROUP
 FEATURES = 5  # of each cell and frame
 FLOOR = 1e-7  # power below which a cell is silent, relative to the mean power of noise at the level of the mix
 NEIGHBOURS = 8  # frames before and after a frame that its level is compared with, 0.19 s
-DILATIONS = (1, 2, 1, 4)  # frames, of the blocks that work within and between bands
+# Dilations over frames and over bands, of the blocks that work within and between bands. Those over bands see the
+# partials of a note, which lie in many bands.
+BLOCKS = ((1, 1), (2, 1), (1, 2), (2, 4), (1, 1), (1, 1), (4, 1), (2, 2), (1, 4), (1, 1))
 CONTEXT = (1, 2, 4, 8, 16, 32, 64)  # frames, of the layers that work on all bands at once
-BEFORE_CONTEXT = 2  # how many of the blocks are before them
+BEFORE_CONTEXT = 5  # how many of the blocks are before them
 
 
 @cache
@@ -104,10 +106,10 @@ def run(features: np.ndarray, weights: dict[str, np.ndarray]) -> np.ndarray:
     frames = len(features)
     bands = np.ascontiguousarray(features.reshape(frames, BANDS, GROUP * FEATURES).transpose(1, 0, 2))
     x = np.matmul(bands, weights["encode.weight"]) + weights["encode.bias"][:, None]  # [band, frame, channel]
-    for index, dilation in enumerate(DILATIONS):
+    for index, dilations in enumerate(BLOCKS):
         if index == BEFORE_CONTEXT:
             x = x + _context(x, weights)
-        x = _block(x, weights, f"block{index}", dilation)
+        x = _block(x, weights, f"block{index}", dilations)
     x = np.maximum(x * weights["out.scale"] + weights["out.shift"], 0)
     hidden = np.matmul(x, weights["decode.state"]) + np.matmul(bands, weights["decode.input"])
     hidden = np.maximum(hidden + weights["decode.bias"][:, None], 0)
@@ -119,11 +121,12 @@ def run(features: np.ndarray, weights: dict[str, np.ndarray]) -> np.ndarray:
     return scores.transpose(2, 3, 1, 0, 4).reshape(2, SOURCES, frames, CELL_COUNT)
 
 
-def _block(x: np.ndarray, weights: dict[str, np.ndarray], name: str, dilation: int) -> np.ndarray:
+def _block(x: np.ndarray, weights: dict[str, np.ndarray], name: str, dilations: tuple[int, int]) -> np.ndarray:
     """Apply a residual block to x [band, frame, channel]: convolutions over time, over bands and over channels."""
     inner = np.maximum(x * weights[f"{name}.scale"] + weights[f"{name}.shift"], 0)
-    inner = np.maximum(_convolve(inner, weights[f"{name}.time"], dilation, axis=1) + weights[f"{name}.time_bias"], 0)
-    inner = np.maximum(_convolve(inner, weights[f"{name}.band"], 1, axis=0) + weights[f"{name}.band_bias"], 0)
+    for part, dilation, axis in zip(("time", "band"), dilations, (1, 0), strict=True):
+        inner = _convolve(inner, weights[f"{name}.{part}"], dilation, axis) + weights[f"{name}.{part}_bias"]
+        inner = np.maximum(inner, 0)
     return x + (inner @ weights[f"{name}.point"] + weights[f"{name}.point_bias"])
 
 
