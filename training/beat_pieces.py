@@ -51,6 +51,12 @@ def composed(random, folder: Path, split: str, pitched: bool = True, program: in
     return perform(score, _times(random, len(score.beats), bpm, style, 0.0), random, jitter)
 
 
+def _drummed(random, folder: Path, split: str, name: str) -> np.ndarray:
+    """Return the notes of a drummer; in the training, they may be on other drums."""
+    notes = sources.groove(folder, name)
+    return sources.revoiced(notes, random) if split == "train" else notes
+
+
 def band(random, folder: Path, split: str, expressive: bool = False) -> Performance:
     """Arrange a song of POP909 for random instruments, with drums by a person or a pattern, and a bass line."""
     songs = sources.pop909_songs(folder, split)
@@ -115,7 +121,7 @@ def band(random, folder: Path, split: str, expressive: bool = False) -> Performa
         ]  # fmt: skip
         if len(downbeats) and recordings and random.random() < 0.6:
             row = recordings[random.integers(len(recordings))]
-            notes = sources.revoiced(sources.groove(folder, row["midi_filename"]), random)
+            notes = _drummed(random, folder, split, row["midi_filename"])
             bars = max(1, int(notes[-1, 0] // 4))
             for repeat in range(-1, (last - first) // (4 * bars) + 1):
                 for b, e, pitch, velocity in notes:
@@ -146,7 +152,7 @@ def drums(random, folder: Path, split: str) -> Performance:
     recordings = sources.groove_recordings(folder, split)
     row = recordings[random.integers(len(recordings))]
     beats = int(row["time_signature"][0])
-    notes = sources.revoiced(sources.groove(folder, row["midi_filename"]), random)
+    notes = _drummed(random, folder, split, row["midi_filename"])
     bpm = float(np.clip(float(row["bpm"]) * np.exp(random.normal(0, 0.15)), 45, 230))
     count = int(notes[-1, 0]) + 1
     length = int(SECONDS * bpm / 60) + 2

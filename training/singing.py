@@ -28,7 +28,7 @@ VOICES = {
     "valid": ("flite:slt",),
     "test": ("ru_RU_f_IvrvoiceRU", "flite:kal16", "espeak:de"),
 }  # fmt: skip
-MEN = ("_m_", "rms", "awb", "kal", "RU", "espeak", "pc_", "machac", "mv_", "ked")  # parts of their names
+MEN = ("_m_", "rms", "awb", "kal", "RU", "espeak", ":pc_", "machac", "mv_", "ked")  # parts of their names
 WORDS = """love time night day heart never always going home away over the river under a golden sky dancing alone with
 you and me singing softly through summer rain waiting dreaming falling in silver light tomorrow yesterday remember
 follow highway morning fire baby hold on say goodbye where are we now no more tears open window hear them calling

@@ -64,7 +64,7 @@ def test_shares_add_up_to_one_whatever_it_hears(frames):
 
 
 def test_it_hears_no_further_than_its_layers_reach():
-    """What is more than 3.2 s away changes nothing."""
+    """What is more than 3.4 s away changes nothing."""
     reach = sum(frames for frames, _ in network.BLOCKS) + sum(network.CONTEXT)
     features = np.random.default_rng(0).standard_normal((reach + 30, network.CELL_COUNT, network.FEATURES))
     features = features.astype(np.float32)
