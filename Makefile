@@ -39,7 +39,7 @@ CASES   ?= 500
 SHARE   ?= 1/1
 PIECES  ?= 3000
 BEAT_PIECES ?= 10000
-ONSET_PIECES ?= 2000
+ONSET_PIECES ?= 4000
 STEM_PIECES ?= 700
 export LIBRARY RESULTS JOBS CONFIG DIR SHARE TARGET OUT TRAIN WORK ONLY
 
@@ -125,7 +125,7 @@ eval-sources: $(VENV)/base.done
 # Pieces and scores that exist already are kept, so this continues what was interrupted.
 train-beats: $(VENV)/dev.done
 	@$(PIP) -r training/requirements.txt
-	@export PYTHONPATH=scripts:.; \
+	@export PYTHONPATH=scripts:. OMP_NUM_THREADS=1; \
 	test -e "$$TRAIN/corpus.jsonl" || $(BIN)/python -m training.corpus "$$TRAIN"; \
 	$(BIN)/python -m training.beat_pieces "$$TRAIN" "$$WORK/pieces" valid 0 200 && \
 	$(BIN)/python -m training.beat_pieces "$$TRAIN" "$$WORK/pieces" test 0 266 && \
@@ -136,7 +136,7 @@ train-beats: $(VENV)/dev.done
 
 train-drums: $(VENV)/dev.done
 	@$(PIP) -r training/requirements.txt
-	@export PYTHONPATH=scripts:.; \
+	@export PYTHONPATH=scripts:. OMP_NUM_THREADS=1; \
 	$(BIN)/python -m training.drum_kits "$$WORK/kits" && \
 	for set in "valid 0 110" "test 0 80" "train 0 $(PIECES)"; do \
 	    $(BIN)/python -m training.drum_pieces "$$TRAIN" "$$WORK/kits" "$$WORK/pieces" $$set || exit 1; \
@@ -148,7 +148,7 @@ train-drums: $(VENV)/dev.done
 
 train-onsets: $(VENV)/dev.done
 	@$(PIP) -r training/requirements.txt
-	@export PYTHONPATH=scripts:.; \
+	@export PYTHONPATH=scripts:. OMP_NUM_THREADS=1; \
 	test -e "$$TRAIN/corpus.jsonl" || $(BIN)/python -m training.corpus "$$TRAIN"; \
 	$(BIN)/python -m training.onset_pieces "$$TRAIN" "$$WORK/pieces" valid 0 160 && \
 	$(BIN)/python -m training.onset_pieces "$$TRAIN" "$$WORK/pieces" train 0 $(ONSET_PIECES) && \
@@ -159,7 +159,7 @@ train-onsets: $(VENV)/dev.done
 
 train-stems: $(VENV)/dev.done
 	@$(PIP) -r training/requirements.txt
-	@export PYTHONPATH=scripts:.; \
+	@export PYTHONPATH=scripts:. OMP_NUM_THREADS=1; \
 	$(BIN)/python -m training.stem_pieces "$$TRAIN" "$$WORK/pieces" valid 0 34 && \
 	$(BIN)/python -m training.stem_pieces "$$TRAIN" "$$WORK/pieces" test 0 20 && \
 	$(BIN)/python -m training.stem_pieces "$$TRAIN" "$$WORK/pieces" train 0 $(STEM_PIECES) && \

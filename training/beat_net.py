@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from mirflow.dsp.beats.log_mel import BANDS, FRAME_RATE
 from mirflow.dsp.beats.network import GROUP, HEADS, LONGEST_PERIOD, POOL, TEMPI
+from training.optimiser import Muon
 from training.pieces import Pieces
 
 CROP = 3072  # frames of an example, 31 s
@@ -248,16 +249,14 @@ def train(folder: Path, work: Path, steps: int, peak_rate: float, channels: int,
     average = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.996), use_buffers=True
     )
-    optimiser = torch.optim.AdamW(network.parameters(), lr=peak_rate, weight_decay=0.01)
-    pieces = {split: Pieces(folder / split, "*.npz", Piece) for split in ("train", "valid")}
+    optimiser = Muon(network, ("out", "tempo"), peak_rate)
+    pieces = {split: Pieces(folder / split, "[0-9]*.npz", Piece) for split in ("train", "valid")}
     print(f"{sum(p.numel() for p in network.parameters())} weights; {len(pieces['train'])} pieces", flush=True)
     began, best = time.time(), np.inf
     running: list[dict[str, float]] = []
     for step in range(1, steps + 1):
         decay = 0.5 * (1 + np.cos(np.pi * max(0.0, 2 * step / steps - 1)))  # constant in the first half
-        rate = peak_rate * min(1.0, step / 400) * (0.01 + 0.99 * decay)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
+        optimiser.set_rate(peak_rate * min(1.0, step / 400) * (0.01 + 0.99 * decay))
         chosen = random.integers(0, len(pieces["train"]), BATCH)
         examples = batch_of([example(pieces["train"][i], random) for i in chosen])
         with torch.autocast("cpu", torch.bfloat16):
@@ -291,7 +290,7 @@ def main() -> None:
     parser.add_argument("pieces", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--steps", type=int, default=45000)
-    parser.add_argument("--rate", type=float, default=3e-3)
+    parser.add_argument("--rate", type=float, default=4e-3)
     parser.add_argument("--channels", type=int, default=CHANNELS)
     parser.add_argument("--resume", type=Path, help="WORK/last.pt of a run before, also of one without attention")
     parser.add_argument("--threads", type=int, default=1)

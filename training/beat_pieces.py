@@ -5,28 +5,29 @@ unknown), "kind". A piece of the test set is also OUT/<set>/<kind>/<index>/ with
 as `make eval-beats` reads it.
 """
 
-import argparse
-import os
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from mirflow.core import artifacts
 from mirflow.dsp.beats.log_mel import RATE, log_mel
 from training import compose, render, sources
+from training.pieces import arguments_of, make_all
 from training.score import DRUMS, SPLITS, Performance, Score, perform, tempo_curve
 
 SECONDS = 45.0
 KINDS = {
-    "band": 0.29,
-    "composed": 0.26,
-    "scores": 0.14,
+    "band": 0.28,
+    "composed": 0.24,
+    "scores": 0.2,
     "piano": 0.08,
-    "pianist": 0.05,
+    "pianist": 0.04,
     "drums": 0.06,
-    "patterns": 0.06,
-    "clicks": 0.02,
-    "none": 0.04,
+    "patterns": 0.05,
+    "clicks": 0.015,
+    "none": 0.035,
 }
 EXPRESSIVE_PROGRAMS = (0, 0, 0, 1, 2, 4, 6, 24, 46)
 
@@ -178,9 +179,11 @@ def patterns(random, folder: Path, split: str) -> Performance:
 
 def scores(random, folder: Path, split: str) -> Performance:
     """A written score from the corpus of music21, for random instruments, with the freedom of a performer."""
-    pieces = sources.corpus(folder, split)
-    if not pieces:
+    collections = list(sources.corpus(folder, split).values())
+    if not collections:
         return composed(random, folder, split)
+    weights = np.sqrt([len(pieces) for pieces in collections])  # folk songs would be nearly all of them
+    pieces = collections[random.choice(len(collections), p=weights / weights.sum())]
     piece = pieces[random.integers(len(pieces))]
     beats, positions = np.array(piece["beats"]), np.array(piece["positions"])
     unit = np.median(np.diff(beats))
@@ -243,7 +246,7 @@ def accompany(random, score: Score, bpm: float, unit: float, compound: bool, pro
             if t < end - at:
                 pitch = 36 + (root + {"fifth": 7, "walk": int(random.choice(chord)) - root}.get(kind, 0)) % 12
                 score.notes.append((begin + t * unit, duration * unit, pitch, int(level + 10), bass))
-    if random.random() < 0.25:
+    if random.random() < 0.35:
         part = score.part(DRUMS)
         for t, drum, velocity in compose.drum_track(random, len(starts), beats, subdivisions, bpm):
             bar, rest = divmod(t + 1e-9, beats)
@@ -372,36 +375,24 @@ def make(split: str, index: int, folder: Path) -> tuple[str, np.ndarray, np.ndar
     return kind, render.recorded(samples, random, RATE), beats, positions
 
 
-def main() -> None:
-    """Make pieces FIRST to FIRST + COUNT - 1 of a set; those that exist are kept."""
+def write(split: str, folder: Path, out: Path, index: int, file: BinaryIO) -> None:
+    """Make a piece and write it; of the test set, also its audio and annotations."""
     import soundfile
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="the source material")
-    parser.add_argument("out", type=Path)
-    parser.add_argument("split", choices=SPLITS)
-    parser.add_argument("first", type=int)
-    parser.add_argument("count", type=int)
-    parser.add_argument("--step", type=int, default=1)
-    arguments = parser.parse_args()
-    target = arguments.out / arguments.split
-    target.mkdir(parents=True, exist_ok=True)
-    for index in range(arguments.first, arguments.first + arguments.count, arguments.step):
-        path = target / f"{index:06d}.npz"
-        if path.exists():
-            continue
-        kind, samples, beats, positions = make(arguments.split, index, arguments.folder)
-        mel = log_mel(samples).astype(np.float16)
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            np.savez(file, mel=mel, beats=beats, positions=positions, kind=kind)
-        os.replace(partial, path)
-        if arguments.split == "test" and kind != "none":
-            piece = target / kind / f"{index:06d}"
-            piece.mkdir(parents=True, exist_ok=True)
-            soundfile.write(piece / "mix.flac", samples / max(1.0, np.abs(samples).max()), RATE)
-            artifacts.write_times(piece / "beats.txt", beats)
-            artifacts.write_times(piece / "downbeats.txt", beats[positions == 1])
+    kind, samples, beats, positions = make(split, index, folder)
+    np.savez(file, mel=log_mel(samples).astype(np.float16), beats=beats, positions=positions, kind=kind)
+    if split == "test" and kind != "none":
+        piece = out / split / kind / f"{index:06d}"
+        piece.mkdir(parents=True, exist_ok=True)
+        soundfile.write(piece / "mix.flac", samples / max(1.0, np.abs(samples).max()), RATE)
+        artifacts.write_times(piece / "beats.txt", beats)
+        artifacts.write_times(piece / "downbeats.txt", beats[positions == 1])
+
+
+def main() -> None:
+    """Make pieces FIRST to FIRST + COUNT - 1 of a set; those that exist are kept."""
+    arguments = arguments_of(__doc__, "folder")
+    make_all(arguments, ".npz", partial(write, arguments.split, arguments.folder, arguments.out))
 
 
 if __name__ == "__main__":

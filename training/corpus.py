@@ -1,6 +1,8 @@
 """Extract scores in many metres from music21 into TRAIN/corpus.jsonl: `python -m training.corpus TRAIN`."""
 
 import json
+import multiprocessing
+import os
 import sys
 from pathlib import Path
 
@@ -17,7 +19,7 @@ LEFT_OUT = (
     "monteverdi",
 )  # kept for measuring; unmeasured
 MOST_NOTES = 1500
-MOST_TUNES = 30  # per file with several tunes
+MOST_TUNES = 100  # per file with several tunes
 
 
 def scores(stream):
@@ -62,32 +64,36 @@ def extract(score, name: str) -> dict | None:
     return {"name": name, "notes": notes[:MOST_NOTES], "beats": beats, "positions": positions}
 
 
+def read(path: Path) -> tuple[list[dict], str]:
+    """Return the pieces of a file, and what is wrong with it."""
+    from music21 import converter
+
+    try:
+        parsed = converter.parse(path)
+        pieces = [extract(score, f"{path.parent.name}/{path.name}#{k}") for k, score in enumerate(scores(parsed))]
+    except Exception as error:  # files of the corpus that music21 itself cannot read  # noqa: BLE001
+        return [], f"{path.name}: {error}"
+    return [piece for piece in pieces if piece], ""
+
+
 def main() -> None:
-    """Write one line of JSON per score."""
-    import random
+    """Write one line of JSON per score, once all are read."""
+    from music21 import corpus
 
-    from music21 import converter, corpus
-
-    paths = [
+    paths = sorted(
         p
         for p in corpus.getPaths()
         if any(f in p.parts for f in FOLDERS) and not any(word in str(p).lower() for word in LEFT_OUT)
-    ]
-    random.Random(0).shuffle(paths)
-    with (Path(sys.argv[1]) / "corpus.jsonl").open("w") as out:
-        for path in paths:
-            try:
-                parsed = converter.parse(path)
-                found = [
-                    extract(score, f"{path.parent.name}/{path.name}#{k}") for k, score in enumerate(scores(parsed))
-                ]
-            except Exception as error:  # files of the corpus that music21 itself cannot read  # noqa: BLE001
-                print(f"{path.name}: {error}", file=sys.stderr)
-                continue
-            for piece in found:
-                if piece:
-                    out.write(json.dumps(piece) + "\n")
-                    out.flush()
+    )
+    target = Path(sys.argv[1]) / "corpus.jsonl"
+    partial = target.with_suffix(".partial")
+    with partial.open("w") as out, multiprocessing.Pool() as pool:
+        for pieces, error in pool.imap(read, paths):
+            if error:
+                print(error, file=sys.stderr)
+            for piece in pieces:
+                out.write(json.dumps(piece) + "\n")
+    os.replace(partial, target)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from torch.nn import functional
 from mirflow.transcribe.activations import DRUMS, FRAME_RATE
 from mirflow.transcribe.embedded import BANDS, GAIN, GROUP
 from training.beat_net import Block
+from training.optimiser import Muon
 from training.pieces import Pieces
 
 CROP = 800  # frames of an example, 8 s
@@ -211,8 +212,8 @@ def validate(network: DrumNet, batches: list[tuple[torch.Tensor, ...]]) -> dict[
     return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
 
 
-def train(folder: Path, work: Path, minutes: float, peak_rate: float, resume: Path | None) -> None:
-    """Train for a time; keep the average of the weights that has the smallest loss on the set for early stopping."""
+def train(folder: Path, work: Path, steps: int, peak_rate: float, resume: Path | None) -> None:
+    """Train; keep the average of the weights that has the smallest loss on the set for early stopping."""
     torch.manual_seed(0)
     random = np.random.default_rng(0)
     network = DrumNet()
@@ -221,23 +222,18 @@ def train(folder: Path, work: Path, minutes: float, peak_rate: float, resume: Pa
     average = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.996), use_buffers=True
     )
-    optimiser = torch.optim.AdamW(network.parameters(), lr=peak_rate, weight_decay=0.01)
-    pieces = Pieces(folder / "train", "*.npz", Piece)
-    others = Pieces(folder / "valid", "*.npz", Piece)
+    optimiser = Muon(network, ("out",), peak_rate)
+    pieces = Pieces(folder / "train", "[0-9]*.npz", Piece)
+    others = Pieces(folder / "valid", "[0-9]*.npz", Piece)
     fixed = np.random.default_rng(1)
     rows = [example(others, index, fixed) for index in range(len(others)) for _ in range(VALID_VERSIONS)]
     valid = [batch_of(rows[begin : begin + 32]) for begin in range(0, len(rows), 32)]
     print(f"{sum(p.numel() for p in network.parameters())} weights; {len(pieces)} pieces", flush=True)
-    began, best, step = time.time(), np.inf, 0
+    began, best = time.time(), np.inf
     running: list[dict[str, float]] = []
-    while True:
-        share = (time.time() - began) / (60 * minutes)
-        if share >= 1:
-            break
-        decay = 0.5 * (1 + np.cos(np.pi * np.clip((share - 0.4) / 0.6, 0, 1)))
-        rate = peak_rate * min(1.0, (step + 1) / 100) * (0.01 + 0.99 * decay)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
+    for step in range(1, steps + 1):
+        decay = 0.5 * (1 + np.cos(np.pi * np.clip((step / steps - 0.4) / 0.6, 0, 1)))
+        optimiser.set_rate(peak_rate * min(1.0, step / 100) * (0.01 + 0.99 * decay))
         examples = batch_of([example(pieces, i, random) for i in random.integers(0, len(pieces), BATCH)])
         with torch.autocast("cpu", torch.bfloat16):
             total, detail = loss_of(network, *examples)
@@ -247,7 +243,6 @@ def train(folder: Path, work: Path, minutes: float, peak_rate: float, resume: Pa
         optimiser.step()
         average.update_parameters(network)
         running.append(detail)
-        step += 1
         if step % 200 == 0:
             pieces.look()
             found = validate(average.module, valid)
@@ -261,7 +256,7 @@ def train(folder: Path, work: Path, minutes: float, peak_rate: float, resume: Pa
                 best = found["loss"]
                 torch.save(average.module.state_dict(), work / "best.pt")
     if best == np.inf:
-        raise SystemExit("too short: the set for early stopping was never looked at; give more --minutes")
+        raise SystemExit("too short: the set for early stopping was never looked at; give more --steps")
     # Between the best weights and the last ones, which fit the training better, there may be still better ones.
     states = [torch.load(work / f"{name}.pt", weights_only=True) for name in ("best", "last")]
     between = {name: (one + states[1][name]) / 2 if one.is_floating_point() else one for name, one in states[0].items()}
@@ -277,14 +272,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pieces", type=Path, help="from training.drum_pieces")
     parser.add_argument("work", type=Path)
-    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--rate", type=float, default=3e-3)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--resume", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     arguments.work.mkdir(parents=True, exist_ok=True)
-    train(arguments.pieces, arguments.work, arguments.minutes, arguments.rate, arguments.resume)
+    train(arguments.pieces, arguments.work, arguments.steps, arguments.rate, arguments.resume)
 
 
 if __name__ == "__main__":

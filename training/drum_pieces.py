@@ -6,11 +6,10 @@ in `DRUMS`, velocity; "kind". A piece of the test set is also OUT/test/<kind>/<i
 notes.csv, as `make eval-drums` reads it.
 """
 
-import argparse
 import csv
-import os
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from scipy import signal
@@ -21,6 +20,7 @@ from mirflow.transcribe import hearing
 from mirflow.transcribe.embedded import BANDS, spectrogram
 from training import beat_pieces, drum_kits, render, sources
 from training.drum_kits import LEAD, RATE, Kit
+from training.pieces import arguments_of, make_all
 from training.score import DRUMS as DRUM_PART
 from training.score import SPLITS, Performance
 
@@ -377,32 +377,13 @@ def make(split: str, index: int, folder: Path, kits: Path) -> tuple[str, np.ndar
     return kind, drums, rest, found
 
 
-def main() -> None:
-    """Make pieces FIRST to FIRST + COUNT - 1 of a set; those that exist are kept."""
-
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="the source material")
-    parser.add_argument("kits", type=Path, help="from training.drum_kits")
-    parser.add_argument("out", type=Path)
-    parser.add_argument("split", choices=SPLITS)
-    parser.add_argument("first", type=int)
-    parser.add_argument("count", type=int)
-    parser.add_argument("--step", type=int, default=1)
-    arguments = parser.parse_args()
-    target = arguments.out / arguments.split
-    target.mkdir(parents=True, exist_ok=True)
-    for index in range(arguments.first, arguments.first + arguments.count, arguments.step):
-        path = target / f"{index:06d}.npz"
-        if path.exists():
-            continue
-        kind, drums, rest, notes = make(arguments.split, index, arguments.folder, arguments.kits)
-        mels = {"drums": spectrogram(drums), "rest": spectrogram(rest) if rest is not None else np.zeros((0, BANDS))}
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            np.savez(file, notes=notes, kind=kind, **{name: mel.astype(np.float16) for name, mel in mels.items()})
-        os.replace(partial, path)
-        if arguments.split == "test":
-            write_piece(target / kind / f"{index:06d}", drums, rest, notes)
+def write(split: str, folder: Path, kits: Path, out: Path, index: int, file: BinaryIO) -> None:
+    """Make a piece and write it; of the test set, also its audio and annotations."""
+    kind, drums, rest, notes = make(split, index, folder, kits)
+    mels = {"drums": spectrogram(drums), "rest": spectrogram(rest) if rest is not None else np.zeros((0, BANDS))}
+    np.savez(file, notes=notes, kind=kind, **{name: mel.astype(np.float16) for name, mel in mels.items()})
+    if split == "test":
+        write_piece(out / split / kind / f"{index:06d}", drums, rest, notes)
 
 
 def write_piece(folder: Path, drums: np.ndarray, rest: np.ndarray | None, notes: np.ndarray) -> None:
@@ -419,6 +400,12 @@ def write_piece(folder: Path, drums: np.ndarray, rest: np.ndarray | None, notes:
         writer = csv.writer(file)
         writer.writerow(["time", "pitch", "velocity"])
         writer.writerows((f"{time:.6f}", first[int(drum)], round(velocity)) for time, drum, velocity in notes)
+
+
+def main() -> None:
+    """Make pieces FIRST to FIRST + COUNT - 1 of a set, from the kits of `drum_kits`; those that exist are kept."""
+    arguments = arguments_of(__doc__, "folder", "kits")
+    make_all(arguments, ".npz", partial(write, arguments.split, arguments.folder, arguments.kits, arguments.out))
 
 
 if __name__ == "__main__":

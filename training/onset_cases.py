@@ -149,16 +149,15 @@ def _kit(notes, which, random):
     program = (25, 0, 24, 40)[int(random.integers(4))]
     synth, complete, _ = render._synth(SPLIT[which], RATE)
     synth.system_reset()
-    synth.get_samples(RATE)
-    if synth.program_select(9, complete[0], 128, program) != 0:
-        synth.program_select(9, complete[0], 128, 0)
+    render.played(synth, RATE)
+    render.choose(synth, 9, complete[0], 128, program)
     out, done = np.zeros(int(6.2 * RATE), np.float32), 0
     for begin, _, pitch, velocity in notes:
         at = round(begin * RATE / 64) * 64
-        out[done:at] = synth.get_samples(at - done).reshape(-1, 2).mean(axis=1) / 32768
+        out[done:at] = render.played(synth, at - done).mean(axis=1)
         done = at
         synth.noteon(9, int(pitch), int(velocity))
-    out[done:] = synth.get_samples(len(out) - done).reshape(-1, 2).mean(axis=1) / 32768
+    out[done:] = render.played(synth, len(out) - done).mean(axis=1)
     return out
 
 
@@ -212,11 +211,11 @@ def nothing(which: str, random, folder: Path) -> Iterator[Case]:
     for program in (40, 48, 73, 53) if tune else (42, 49, 60, 75, 81):
         synth, fonts, _ = render._synth(split, RATE)
         synth.system_reset()
-        synth.get_samples(RATE)
+        render.played(synth, RATE)
         synth.program_select(0, fonts[0], 0, program)
         synth.cc(0, 1, 110)
         synth.noteon(0, 64, 90)
-        yield "vibrato", f"{program}", synth.get_samples(11 * RATE).reshape(-1, 2).mean(axis=1) / 32768, np.zeros(1)
+        yield "vibrato", f"{program}", render.played(synth, 11 * RATE).mean(axis=1), np.zeros(1)
     time = _samples(12)
     for hertz, depth, rate in (
         ((440, 0.5, 5.5), (220, 1.0, 6)) if tune else ((330, 0.7, 5), (660, 0.3, 6.5), (165, 1.2, 4.5))

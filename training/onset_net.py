@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from mirflow.dsp.onset_network import BANDS, GROUP, HOP, LEAD, RATE
 from training.beat_net import Block
+from training.optimiser import Muon
 from training.pieces import Pieces
 
 CROP = 512  # groups of an example, 10.2 s
@@ -118,7 +119,7 @@ def validate(network: OnsetNet, pieces: list[Piece]) -> float:
     return float(np.mean(losses))
 
 
-def train(folder: Path, work: Path, minutes: float, peak_rate: float, start: Path | None) -> None:
+def train(folder: Path, work: Path, steps: int, peak_rate: float, start: Path | None) -> None:
     """Train; keep the average of the weights that has the smallest loss on the set for early stopping."""
     torch.manual_seed(0)
     random = np.random.default_rng(0)
@@ -128,15 +129,13 @@ def train(folder: Path, work: Path, minutes: float, peak_rate: float, start: Pat
     average = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True
     )
-    optimiser = torch.optim.AdamW(network.parameters(), lr=peak_rate, weight_decay=0.01)
-    pieces = {split: Pieces(folder / split, "*.npz", Piece) for split in ("train", "valid")}
+    optimiser = Muon(network, ("out",), peak_rate)
+    pieces = {split: Pieces(folder / split, "[0-9]*.npz", Piece) for split in ("train", "valid")}
     print(f"{sum(p.numel() for p in network.parameters())} weights; {len(pieces['train'])} pieces", flush=True)
-    began, best, step, running = time.time(), np.inf, 0, []
-    while (done := (time.time() - began) / 60 / minutes) < 1:
-        step += 1
-        decay = 0.5 * (1 + np.cos(np.pi * max(0.0, 2 * done - 1)))  # constant in the first half
-        for group in optimiser.param_groups:
-            group["lr"] = peak_rate * min(1.0, step / 100) * (0.01 + 0.99 * decay)
+    began, best, running = time.time(), np.inf, []
+    for step in range(1, steps + 1):
+        decay = 0.5 * (1 + np.cos(np.pi * max(0.0, 2 * step / steps - 1)))  # constant in the first half
+        optimiser.set_rate(peak_rate * min(1.0, step / 100) * (0.01 + 0.99 * decay))
         chosen = random.integers(0, len(pieces["train"]), BATCH)
         examples = [example(pieces["train"][i], random) for i in chosen]
         x, wanted = (torch.from_numpy(np.stack(column)) for column in zip(*examples, strict=True))
@@ -169,14 +168,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pieces", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--minutes", type=float, default=60, help="of training, by the clock (%(default)g)")
+    parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--start", type=Path)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     arguments.work.mkdir(parents=True, exist_ok=True)
-    train(arguments.pieces, arguments.work, arguments.minutes, arguments.rate, arguments.start)
+    train(arguments.pieces, arguments.work, arguments.steps, arguments.rate, arguments.start)
 
 
 if __name__ == "__main__":

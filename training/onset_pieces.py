@@ -4,9 +4,9 @@ A piece is OUT/<set>/<index>.npz: "spectra" float16 [group, 3, band], "onsets" i
 judged by is not made here, but in `onset_cases`.
 """
 
-import argparse
-import os
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from scipy import signal
@@ -15,6 +15,7 @@ from mirflow.dsp.onset_network import RATE, spectra
 from training import beat_pieces, render
 from training.drum_kits import cut, formula_hits, single_hits
 from training.instruments import TABLE, VOWELS, _frequency, _played, _table
+from training.pieces import arguments_of, make_all
 from training.score import DRUMS, SPLITS, Performance
 
 SECONDS = 12.0
@@ -96,17 +97,16 @@ def soundfont(
     """
     synth, complete, kits = render._synth(split, RATE)
     synth.system_reset()
-    synth.get_samples(RATE)  # what still sounds of the piece before
+    render.played(synth, RATE)  # what still sounds of the piece before
     font = complete[random.integers(len(complete))]
     channel = 9 if program == DRUMS else 0
     if program == DRUMS:
         fonts = [font, *kits]
         font = fonts[random.integers(len(fonts))]
         bank, number = (0, 0) if font in kits else (128, int(random.choice([0, 0, 8, 16, 24, 25, 32, 40, 48])))
-        if synth.program_select(channel, font, bank, number) != 0:
-            synth.program_select(channel, font, 128, 0)
-    elif synth.program_select(channel, font, 0, program) != 0:
-        synth.program_select(channel, font, 0, 0)
+        render.choose(synth, channel, font, bank, number)
+    else:
+        render.choose(synth, channel, font, 0, program)
     events = [(begin, 1, int(pitch), int(velocity)) for begin, _, pitch, velocity in notes]
     events += [(begin + duration, 0, int(pitch), 0) for begin, duration, pitch, _ in notes]
     if moves:
@@ -127,7 +127,7 @@ def soundfont(
     for time, event, first, second in events:
         at = min(total, round(max(time, 0) * RATE / render.SYNTH_BLOCK) * render.SYNTH_BLOCK)
         if at > done:
-            out[done:at] = synth.get_samples(at - done).reshape(-1, 2).mean(axis=1) / 32768
+            out[done:at] = render.played(synth, at - done).mean(axis=1)
             done = at
         if at >= total:
             break
@@ -140,7 +140,7 @@ def soundfont(
         else:
             synth.pitch_bend(channel, second)
     if done < total:
-        out[done:] = synth.get_samples(total - done).reshape(-1, 2).mean(axis=1) / 32768
+        out[done:] = render.played(synth, total - done).mean(axis=1)
     return out
 
 
@@ -432,26 +432,16 @@ def recorded(samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return render.recorded(samples, random, RATE) if random.random() < 0.5 else samples.astype(np.float32)
 
 
+def write(split: str, folder: Path, index: int, file: BinaryIO) -> None:
+    """Make a piece and write it."""
+    kind, samples, onsets = make(split, index, folder)
+    np.savez(file, spectra=spectra(samples).astype(np.float16), onsets=onsets, kind=kind)
+
+
 def main() -> None:
     """Make pieces FIRST to FIRST + COUNT - 1 of a set; those that exist are kept."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="the source material")
-    parser.add_argument("out", type=Path)
-    parser.add_argument("split", choices=("train", "valid"))
-    parser.add_argument("first", type=int)
-    parser.add_argument("count", type=int)
-    arguments = parser.parse_args()
-    target = arguments.out / arguments.split
-    target.mkdir(parents=True, exist_ok=True)
-    for index in range(arguments.first, arguments.first + arguments.count):
-        path = target / f"{index:06d}.npz"
-        if path.exists():
-            continue
-        kind, samples, onsets = make(arguments.split, index, arguments.folder)
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            np.savez(file, spectra=spectra(samples).astype(np.float16), onsets=onsets, kind=kind)
-        os.replace(partial, path)
+    arguments = arguments_of(__doc__, "folder")
+    make_all(arguments, ".npz", partial(write, arguments.split, arguments.folder))
 
 
 if __name__ == "__main__":

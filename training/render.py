@@ -25,13 +25,29 @@ def _synth(split: str, rate: int):
     return synth, load(SOUNDFONTS[split]), load(KITS[split])
 
 
+def played(synth, count: int) -> np.ndarray:
+    """Return the next samples of the synthesiser, stereo float32 [count, 2].
+
+    A note begins with a block. So what remains of the last one is thrown away, and the next begins with what is asked
+    for next, at the right time.
+    """
+    blocks = -(-count // SYNTH_BLOCK)
+    return synth.get_samples(blocks * SYNTH_BLOCK).reshape(-1, 2)[:count] / np.float32(32768)
+
+
+def choose(synth, channel: int, font: int, bank: int, program: int) -> None:
+    """Set the instrument of a channel; one that the soundfont lacks becomes the first of the bank."""
+    there = synth.sfpreset_name(font, bank, program) is not None
+    synth.program_select(channel, font, bank, program if there else 0)
+
+
 def synthesise(
     performance: Performance, split: str, random: np.random.Generator, rate: int, seconds: float
 ) -> np.ndarray:
     """Render a performance with soundfonts of a set, mono float32 [n]. Each part has a random level and soundfont."""
     synth, complete, kits = _synth(split, rate)
     synth.system_reset()
-    synth.get_samples(rate)  # what still sounds of the piece before
+    played(synth, rate)  # what still sounds of the piece before
     channels, drum_channel, melodic = {}, 9, iter([c for c in range(16) if c != 9])
     formula_drums = None
     main = complete[random.integers(len(complete))]
@@ -45,14 +61,12 @@ def synthesise(
                 continue
             font = kits[random.integers(len(kits))] if kits and random.random() < 0.4 else main
             bank_program = 0 if font in kits else int(random.choice([0, 0, 0, 8, 16, 24, 25, 32, 40, 48]))
-            if synth.program_select(drum_channel, font, 0 if font in kits else 128, bank_program) != 0:
-                synth.program_select(drum_channel, font, 0 if font in kits else 128, 0)
+            choose(synth, drum_channel, font, 0 if font in kits else 128, bank_program)
             channels[number] = drum_channel
         else:
             channel = next(melodic)
             font = complete[random.integers(len(complete))] if random.random() < 0.3 else main
-            if synth.program_select(channel, font, 0, program) != 0:
-                synth.program_select(channel, font, 0, 0)
+            choose(synth, channel, font, 0, program)
             channels[number] = channel
             synth.pitch_bend(channel, bend - 8192)
         synth.cc(channels[number], 7, volume)
@@ -68,7 +82,7 @@ def synthesise(
     for time, is_on, channel, pitch, velocity in events:
         at = min(total, round(time * rate / SYNTH_BLOCK) * SYNTH_BLOCK)
         if at > done:
-            out[done:at] = synth.get_samples(at - done).reshape(-1, 2).mean(axis=1) / 32768
+            out[done:at] = played(synth, at - done).mean(axis=1)
             done = at
         if at >= total:
             break
@@ -77,10 +91,10 @@ def synthesise(
         else:
             synth.noteoff(channel, min(pitch, 127))
     if done < total:
-        out[done:] = synth.get_samples(total - done).reshape(-1, 2).mean(axis=1) / 32768
+        out[done:] = played(synth, total - done).mean(axis=1)
     if formula_drums is not None:
         drums = _formula_drums(performance.notes[performance.notes[:, 4] == formula_drums], random, rate, total)
-        level = np.abs(out).max() or 0.3
+        level = np.abs(out).max() if len(channels) else 0.3  # without any instrument, the synthesiser still dithers
         out = out + drums * (level * random.uniform(0.5, 1.6) / max(np.abs(drums).max(), 1e-6))
     return out
 

@@ -169,15 +169,19 @@ def revoiced(notes: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 @cache
-def corpus(folder: Path, split: str) -> tuple[dict, ...]:
-    """Return the scores that `training.corpus` extracted from music21's corpus, of a set; none if it was not run."""
+def corpus(folder: Path, split: str) -> dict[str, list[dict]]:
+    """Return the scores that `training.corpus` extracted from music21's corpus, of a set, by their collections.
+
+    There are none if it was not run.
+    """
     path = folder / "corpus.jsonl"
     if not path.exists():
-        return ()
+        return {}
     share = {"train": range(7), "valid": range(7, 8), "test": range(8, 10)}[split]
-    out = []
-    for line in path.read_text().splitlines():
-        piece = json.loads(line)
-        if int(hashlib.sha256(piece["name"].encode()).hexdigest(), 16) % 10 in share:
-            out.append(piece)
-    return tuple(out)
+    out = {}
+    with path.open() as lines:
+        for line in lines:
+            piece = json.loads(line)
+            if int(hashlib.sha256(piece["name"].encode()).hexdigest(), 16) % 10 in share:
+                out.setdefault(piece["name"].partition("/")[0], []).append(piece)
+    return out

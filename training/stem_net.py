@@ -31,6 +31,7 @@ from mirflow.dsp.separation.network import (
     features,
     pool,
 )
+from training.optimiser import Muon
 from training.pieces import Pieces
 from training.stem_pieces import PARTS, RATE, STEMS
 
@@ -441,8 +442,8 @@ def start_from(network: StemNet, stored: dict[str, torch.Tensor], seen: torch.Te
         hook.remove()
 
 
-def train(folder: Path, work: Path, minutes: float, peak_rate: float, resume: Path | None, start: Path | None) -> None:
-    """Train for a time; keep the average of the weights with the smallest loss for early stopping.
+def train(folder: Path, work: Path, steps: int, peak_rate: float, resume: Path | None, start: Path | None) -> None:
+    """Train; keep the average of the weights with the smallest loss for early stopping.
 
     Candidates are moving averages of the weights on the way, and at the end the mean of those of most of the run.
     """
@@ -454,30 +455,25 @@ def train(folder: Path, work: Path, minutes: float, peak_rate: float, resume: Pa
     elif start:
         stored = {name: torch.from_numpy(values) for name, values in layers.load(start).items()}
         sample = np.random.default_rng(2)
-        paths = sorted((folder / "train").glob("*.npy"))[:40]
+        paths = sorted((folder / "train").glob("[0-9]*.npy"))[:40]
         some = [example([np.load(path, mmap_mode="r") for path in paths], sample) for _ in range(16)]
         start_from(network, stored, batch_of(some)[0].float())
     average = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True
     )
     mean = torch.optim.swa_utils.AveragedModel(average.module, use_buffers=True)  # over most of the run
-    optimiser = torch.optim.AdamW(network.parameters(), lr=peak_rate, weight_decay=0.01)
+    optimiser = Muon(network, ("encode", "decode", "last"), peak_rate)  # these have a matrix for each band
     read = partial(np.load, mmap_mode="r")
-    pieces = {split: Pieces(folder / split, "*.npy", read) for split in ("train", "valid")}
+    pieces = {split: Pieces(folder / split, "[0-9]*.npy", read) for split in ("train", "valid")}
     fixed = np.random.default_rng(1)
     valid = [example(pieces["valid"], fixed, changed=bool(number % 2)) for number in range(128)]
     stored = [example(pieces["train"], random) for _ in range(min(POOL, 80))]
     print(f"{sum(p.numel() for p in network.parameters())} weights; {len(pieces['train'])} pieces", flush=True)
-    began, best, step, owed = time.time(), np.inf, 0, 0.0
+    began, best, owed = time.time(), np.inf, 0.0
     running: list[tuple] = []
-    while True:
-        share = (time.time() - began) / (60 * minutes)
-        if share >= 1:
-            break
-        decay = 0.5 * (1 + np.cos(np.pi * np.clip((share - 0.4) / 0.6, 0, 1)))  # constant at first
-        rate = peak_rate * min(1.0, (step + 1) / 100) * (0.01 + 0.99 * decay)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
+    for step in range(1, steps + 1):
+        decay = 0.5 * (1 + np.cos(np.pi * np.clip((step / steps - 0.4) / 0.6, 0, 1)))  # constant at first
+        optimiser.set_rate(peak_rate * min(1.0, step / 100) * (0.01 + 0.99 * decay))
         owed += BATCH / USES
         while owed >= 1:
             owed -= 1
@@ -492,7 +488,6 @@ def train(folder: Path, work: Path, minutes: float, peak_rate: float, resume: Pa
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         average.update_parameters(network)
-        step += 1
         if step % 200 == 0:
             for found in pieces.values():
                 found.look()
@@ -510,7 +505,7 @@ def train(folder: Path, work: Path, minutes: float, peak_rate: float, resume: Pa
             if found[0] < best:
                 best = found[0]
                 torch.save(average.module.state_dict(), work / "best.pt")
-            if share > 0.3:
+            if step > 0.3 * steps:
                 mean.update_parameters(average.module)
     if mean.n_averaged:
         loss, ratios = validate(mean.module, valid)
@@ -524,7 +519,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pieces", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--minutes", type=float, default=120)
+    parser.add_argument("--steps", type=int, default=15000)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--resume", type=Path, help="WORK/last.pt of a run before")
     parser.add_argument("--start", type=Path, help="exported weights to start from (.npz)")
@@ -532,7 +527,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     arguments.work.mkdir(parents=True, exist_ok=True)
-    train(arguments.pieces, arguments.work, arguments.minutes, arguments.rate, arguments.resume, arguments.start)
+    train(arguments.pieces, arguments.work, arguments.steps, arguments.rate, arguments.resume, arguments.start)
 
 
 if __name__ == "__main__":

@@ -5,15 +5,16 @@ by itself, so the stems are true by construction. A piece of the test set is als
 and the stems, as `make eval-stems` reads it.
 """
 
-import argparse
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from scipy import signal
 
-from mirflow.core import artifacts
 from training import compose, instruments, render, singing
 from training.beat_pieces import band
+from training.pieces import arguments_of, make_all
 from training.score import DRUMS, SPLITS, Performance, perform, tempo_curve
 
 RATE = 44100
@@ -88,7 +89,7 @@ def soundfonts(
     """Render instruments in stereo with soundfonts of a set, float32 [2, n]."""
     synth, complete, kits = render._synth(split, RATE)
     synth.system_reset()
-    synth.get_samples(RATE)  # what still sounds of the part before
+    render.played(synth, RATE)  # what still sounds of the part before
     total = int(SECONDS * RATE)
     main, events = complete[random.integers(len(complete))], []
     room = random.uniform(0, 60) if random.random() < 0.6 else 0
@@ -101,8 +102,7 @@ def soundfonts(
             bank, choice = (0, 0) if font in kits else (128, int(random.choice([0, 0, 0, 8, 16, 24, 25, 32, 40])))
         else:
             channel, bank, choice = next(melodic), 0, program
-        if synth.program_select(channel, font, bank, choice) != 0:
-            synth.program_select(channel, font, bank, 0)
+        render.choose(synth, channel, font, bank, choice)
         wide = random.integers(0, 128) if random.random() < 0.7 else 64
         synth.cc(channel, 10, int(random.normal(64, 2)) if centred else int(wide))
         synth.cc(channel, 7, int(random.uniform(70, 120)))
@@ -119,14 +119,14 @@ def soundfonts(
     for time, is_on, channel, pitch, velocity in events:
         at = min(total, round(time * RATE / render.SYNTH_BLOCK) * render.SYNTH_BLOCK)
         if at > done:
-            out[done:at] = synth.get_samples(at - done).reshape(-1, 2) / 32768
+            out[done:at] = render.played(synth, at - done)
             done = at
         if is_on:
             synth.noteon(channel, pitch, velocity)
         else:
             synth.noteoff(channel, pitch)
     if done < total:
-        out[done:] = synth.get_samples(total - done).reshape(-1, 2) / 32768
+        out[done:] = render.played(synth, total - done)
     return np.ascontiguousarray(out.T)
 
 
@@ -326,33 +326,24 @@ def mixed(parts: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarra
     return {name: (sound * gain).astype(np.float32) for name, sound in (stems | {"mix": mix}).items()}
 
 
-def main() -> None:
-    """Make pieces; those that exist are kept."""
+def write(split: str, folder: Path, out: Path, index: int, file: BinaryIO) -> None:
+    """Make a piece and write it; of the test set, also its mix and stems."""
     import soundfile
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("train", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("split", choices=SPLITS)
-    parser.add_argument("first", type=int)
-    parser.add_argument("last", type=int)
-    arguments = parser.parse_args()
-    folder = arguments.out / arguments.split
-    folder.mkdir(parents=True, exist_ok=True)
-    for index in range(arguments.first, arguments.last):
-        path = folder / f"{index:05d}.npy"
-        if path.exists():
-            continue
-        parts = make(arguments.split, index, arguments.train)
-        if arguments.split == "test":
-            piece = arguments.out / "test-pieces" / f"{index:05d}"
-            piece.mkdir(parents=True, exist_ok=True)
-            for name, sound in mixed(parts, np.random.default_rng([21, index])).items():
-                soundfile.write(piece / f"{name}.flac", sound.T, RATE, subtype="PCM_24")
-        peaks = np.abs(parts).max(axis=(1, 2), keepdims=True)
-        parts = np.round(np.clip(parts / np.maximum(peaks, 1), -1, 1) * 32767).astype(np.int16)
-        with artifacts.atomic_write(path) as temporary, open(temporary, "wb") as file:
-            np.save(file, parts)
+    parts = make(split, index, folder)
+    if split == "test":
+        piece = out / "test-pieces" / f"{index:06d}"
+        piece.mkdir(parents=True, exist_ok=True)
+        for name, sound in mixed(parts, np.random.default_rng([21, index])).items():
+            soundfile.write(piece / f"{name}.flac", sound.T, RATE, subtype="PCM_24")
+    peaks = np.abs(parts).max(axis=(1, 2), keepdims=True)
+    np.save(file, np.round(np.clip(parts / np.maximum(peaks, 1), -1, 1) * 32767).astype(np.int16))
+
+
+def main() -> None:
+    """Make pieces FIRST to FIRST + COUNT - 1 of a set; those that exist are kept."""
+    arguments = arguments_of(__doc__, "folder")
+    make_all(arguments, ".npy", partial(write, arguments.split, arguments.folder, arguments.out))
 
 
 if __name__ == "__main__":
