@@ -17,7 +17,6 @@ from training.pieces import Pieces
 CROP = 3072  # frames of an example, 31 s
 BATCH = 8
 WIDTH = 1.5  # frames: standard deviation of the bell that is the target of a beat
-ATTACK = 0.15  # frames: sounds of instruments are loud this long after a note begins, less after clicks
 LAYERS = 9  # dilations 1 to 256 at 25 frames/s: 40 s on both sides
 CHANNELS = 88
 ATTENTIONS, WIDE = 3, 64  # layers of attention, and numbers of each of their steps
@@ -132,7 +131,6 @@ def targets(beats: np.ndarray, positions: np.ndarray, frames: int) -> tuple[np.n
     positions : from 1; 0: unknown
     """
     out, tempo = np.zeros((frames, 2), np.float32), np.full(frames // GROUP, -1, np.int64)
-    beats = beats + ATTACK
     for column, times in enumerate((beats, beats[positions == 1])):
         for offset in range(-5, 6):
             at = np.round(times).astype(int) + offset
@@ -289,7 +287,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pieces", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--steps", type=int, default=45000)
+    parser.add_argument("--steps", type=int, default=22000)
     parser.add_argument("--rate", type=float, default=4e-3)
     parser.add_argument("--channels", type=int, default=CHANNELS)
     parser.add_argument("--resume", type=Path, help="WORK/last.pt of a run before, also of one without attention")

@@ -32,6 +32,8 @@ SOUNDFONTS = {
     "train": {
         "FluidR3_GM": (0, 8, 16, 24, 25, 32, 40, 48),
         "OPL-3_FM_128M": (0,),
+        "GeneralUser-v1.47": (0, 8, 16, 24, 25, 32, 40, 48),
+        "sonivox": (0, 8, 32, 40),
         "Red_Zeppelin_4_LV2": None,
         "Black_Pearl_4_LV2": None,
     },

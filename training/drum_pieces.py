@@ -34,7 +34,15 @@ SOFTEST = 10  # notes with a lower velocity are not heard among others: neither 
 HATS = (42, 44, 46)
 CLAP = 39
 # How often a kit is chosen, by the beginning of its name: there are few recorded kits, and any number of formulas.
-WEIGHTS = {"Red": 22.0, "Black": 22.0, "FluidR3": 6.0, "single": 0.8, "formula": 0.3}
+WEIGHTS = {
+    "Red": 22.0,
+    "Black": 22.0,
+    "FluidR3": 6.0,
+    "GeneralUser-v1.47": 5.0,
+    "sonivox": 6.0,
+    "single": 0.8,
+    "formula": 0.3,
+}
 
 
 @cache

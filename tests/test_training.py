@@ -1,0 +1,55 @@
+"""The programs in training/: the optimiser, and how pieces are made."""
+
+import argparse
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from training import pieces  # noqa: E402
+from training.optimiser import Muon, orthogonal  # noqa: E402
+
+
+@pytest.mark.parametrize("shape", [(8, 40), (40, 8), (16, 16)])
+def test_all_singular_values_become_equal_and_the_directions_stay(shape):
+    random = torch.Generator().manual_seed(0)
+    left, _ = torch.linalg.qr(torch.randn(shape[0], min(shape), generator=random))
+    right, _ = torch.linalg.qr(torch.randn(shape[1], min(shape), generator=random))
+    sizes = torch.logspace(0, -1, min(shape))  # from 1 to 0.1
+    found = left.T @ orthogonal(left * sizes @ right.T) @ right
+    assert torch.allclose(found, torch.diag(torch.diag(found)), atol=0.05)
+    assert 0.6 < float(torch.diag(found).min()) and float(torch.diag(found).max()) < 1.3
+
+
+def test_matrices_and_all_else_reach_the_least_squares():
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Linear(5, 3))
+    inputs = torch.randn(200, 6)
+    wanted = inputs @ torch.randn(6, 3) + torch.tensor([1.0, -2.0, 0.5])
+    optimiser = Muon(network, ("1",), 0.02)
+    assert [list(weights.shape) for weights in optimiser.matrices] == [[5, 6]]
+    for step in range(600):
+        optimiser.set_rate(0.02 * (1 - step / 600))
+        loss = torch.mean(torch.square(network(inputs) - wanted))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert loss.item() < 1e-3
+
+
+def test_only_missing_pieces_are_made_and_unfinished_ones_are_not_read(tmp_path):
+    arguments = argparse.Namespace(out=tmp_path, split="train", first=2, count=3)
+    folder = tmp_path / "train"
+    folder.mkdir()
+    (folder / "000003.npz").write_bytes(b"made before")
+    (folder / ".unfinished-000004.npz").write_bytes(b"")
+    pieces.make_all(arguments, ".npz", _write)
+    assert (folder / "000003.npz").read_bytes() == b"made before"
+    (folder / "000003.npz").unlink()
+    found = pieces.Pieces(folder, "[0-9]*.npz", lambda path: int(np.load(path)["index"]))
+    assert list(found) == [2, 4]
+
+
+def _write(index, file):
+    np.savez(file, index=index)
