@@ -78,9 +78,10 @@ def _varied(program: int, random: np.random.Generator) -> int:
 
 
 def _is_melody(notes: np.ndarray) -> bool:
-    """Is there one note at a time?"""
+    """Is there mostly one note at a time, and more than one in all?"""
     order = notes[np.argsort(notes[:, 0])]
-    return bool(np.mean(order[1:, 0] < order[:-1, 0] + order[:-1, 1] - 0.05) < 0.2)
+    overlaps = order[1:, 0] < order[:-1, 0] + order[:-1, 1] - 0.05
+    return bool(overlaps.sum() < 0.2 * len(overlaps))
 
 
 def soundfonts(
