@@ -19,16 +19,18 @@ from training.pieces import arguments_of, make_all
 from training.score import DRUMS, SPLITS, Performance
 
 SECONDS = 12.0
+SLOWEST_TREMOLO = 3.0  # Hz: slower ones cannot be told from repeated notes that fade in and out
 TOGETHER = 0.025  # s: notes that begin within this time of the first one are one onset
 KINDS = {
     "music": 0.16,  # songs, scores and composed music, for any instruments
     "drums": 0.04,  # what drummers play, and patterns
     "instrument": 0.18,  # one instrument of a soundfont: lines, repeated notes, chords
-    "synthesiser": 0.22,  # the same for random sounds made of formulas
+    "synthesiser": 0.20,  # the same for random sounds made of formulas
+    "repeated": 0.06,  # one of these sounds repeats a note that fades in while the one before fades out
     "pads": 0.05,  # chords of slow attacks, made of formulas
     "roll": 0.05,  # rolls and flams
     "clicks": 0.02,
-    "nothing": 0.28,  # sounds without onsets, or with a few
+    "nothing": 0.24,  # sounds without onsets, or with a few
 }
 PITCHED = (*range(0, 96), 104, 105, 106, 107, 108, 109, 110, 111, 112, 114)
 # Slow attacks, and notes that are held: they are what is hard, so they are played more often than their share.
@@ -145,7 +147,12 @@ def soundfont(
 
 
 def synthesiser(
-    notes: np.ndarray, random: np.random.Generator, seconds: float, held: bool = False, slow: bool = False
+    notes: np.ndarray,
+    random: np.random.Generator,
+    seconds: float,
+    held: bool = False,
+    slow: bool = False,
+    fades: bool = False,
 ) -> np.ndarray:
     """Play notes with a random sound made of formulas, mono float32 [n].
 
@@ -156,6 +163,7 @@ def synthesiser(
     notes : start, duration, pitch, velocity [k, 4]
     held : whether a note lasts as long as its key is down
     slow : whether it begins slowly
+    fades : whether it begins softly, and fades while the next one begins
     """
     u, total = random.uniform, int(seconds * RATE)
     out = np.zeros(total + 4 * RATE, np.float32)
@@ -166,7 +174,7 @@ def synthesiser(
     curve = random.choice([0.5, 1, 1, 2])
     decay = np.exp(u(np.log(0.08), np.log(3))) if random.random() < 0.35 and not held else None
     vibrato, rate = u(0.05, 1.3) * (random.random() < (0.55 if held else 0.3)), u(4, 7.5)
-    tremolo, beat = u(0.05, 0.6) * (random.random() < (0.4 if held else 0.2)), u(2, 9)
+    tremolo, beat = u(0.05, 0.6) * (random.random() < (0.4 if held else 0.2)), u(SLOWEST_TREMOLO, 9)
     glide = u(0.02, 0.12) if random.random() < 0.12 else 0.0
     tilt, odd = u(0.4, 2), random.random() < 0.25
     ratio, index = random.choice([0.5, 1, 2, 3, 1.41]), u(0.5, 4)
@@ -175,10 +183,10 @@ def synthesiser(
     gaps = notes[1:, 0] - notes[:-1, 0]
     if slow:
         attack, release, decay = np.exp(u(np.log(0.06), np.log(0.65))), u(0.05, 0.6), None
-    inside = not (held or slow) and random.random() < 0.35  # whether a note fades before its end, or after it
+    inside = not (held or slow or fades) and random.random() < 0.35  # whether a note fades before its end, or after it
     if inside:
         attack, release = (0.004 + 0.06 * u(0, 1, 2) ** 2) if random.random() < 0.6 else (attack, min(release, 0.2))
-    elif not (held or slow) and random.random() < 0.3:  # or while the next one begins
+    elif fades or (not (held or slow) and random.random() < 0.3):  # or while the next one begins
         attack, release, decay = u(0.02, 0.2), u(0.02, 0.2), None
     attack = min(attack, 0.9 * float(np.median(gaps[gaps > 0.03]))) if (gaps > 0.03).any() else attack
     tables: dict[int, np.ndarray] = {}
@@ -358,7 +366,9 @@ def nothing(random, folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
         phase = 2 * np.pi * base * np.cumsum(2 ** (depth / 12 * np.sin(2 * np.pi * rate * time + u(0, 6.28)))) / RATE
         count, tilt = int(np.clip(random.integers(1, 24), 1, 0.4 * RATE / base)), u(0.3, 2)
         out = sum(np.sin(k * phase + u(0, 6.28)) / k**tilt for k in range(1, count + 1))
-        out = out * (1 - u(0, 0.8) * (random.random() < 0.5) * (0.5 + 0.5 * np.sin(2 * np.pi * u(1.5, 9) * time)))
+        out = out * (
+            1 - u(0, 0.8) * (random.random() < 0.5) * (0.5 + 0.5 * np.sin(2 * np.pi * u(SLOWEST_TREMOLO, 9) * time))
+        )
     elif kind == "beats":
         base = np.exp(u(np.log(50), np.log(2000)))
         out = sum(
@@ -385,6 +395,11 @@ def made(kind: str, random: np.random.Generator, folder: Path, split: str) -> tu
             return synthesiser(notes, random, SECONDS), notes[:, 0]
         pool = BASSES if is_bass else SLOW if random.random() < 0.6 else PITCHED
         return soundfont(notes, int(random.choice(pool)), split, random, SECONDS, random.random() < 0.15), notes[:, 0]
+    if kind == "repeated":
+        step, pitch = float(np.exp(random.uniform(np.log(0.2), np.log(1.2)))), int(random.integers(34, 84))
+        starts, duration = np.arange(random.uniform(0, 1), SECONDS, step), step * random.uniform(0.7, 1)
+        notes = np.array([(at, duration, pitch, 90.0) for at in starts])
+        return synthesiser(notes, random, SECONDS, fades=True), starts
     if kind == "pads":
         low = int(random.integers(40, 70))
         notes = line(random, SECONDS, low, low + 7, 0.9, 0.7)

@@ -8,7 +8,7 @@ import pytest
 from conftest import SHARED
 from mirflow.core import audio
 from mirflow.dsp import onset_network
-from mirflow.dsp.onsets import detect, envelope, strengths
+from mirflow.dsp.onsets import _refine_to_attacks, detect, envelope, strengths
 
 RATE = 44100
 PIECES = SHARED / "eval" / "dev30"
@@ -32,6 +32,13 @@ def noise(seconds: float, deviation: float) -> np.ndarray:
 def test_clicks_are_found_with_the_precision_of_a_sample(rate):
     expected = np.arange(0, 10, 0.5)
     np.testing.assert_allclose(detect(clicks(expected, 10, rate), rate).times, expected, atol=1.5 / rate)
+
+
+@pytest.mark.parametrize("error", [-0.008, -0.0005, 0.0005, 0.008])
+def test_the_attack_of_a_click_is_found_from_both_sides(error):
+    expected = np.array([0.0, 1, 2])
+    times = _refine_to_attacks(clicks(expected, 3), RATE, np.maximum(expected + error, 0))
+    np.testing.assert_array_equal(times, expected)
 
 
 def test_decaying_tones_in_weak_noise_are_found():

@@ -25,6 +25,7 @@ LAST = 0.03  # s before the end, in which there are no onsets: an end that cuts 
 ATTACK_REACH = 0.020  # s before and after the time by the network, where the attack is searched
 ATTACK_CONTEXT = 0.040  # s before and after it, whose energy is used, but not beyond the onsets beside it
 LEAST_ATTACK_DB = 10.0  # where the energy rises by less, the time by the network is kept
+LEAST_EXPLAINED = 0.5  # of the gain in log likelihood by the best division
 STROKE_REACH = 0.015  # s around an onset, in which a stroke of a roll is the same one
 LEAST_INTERVAL = 0.020  # s; of two onsets that are closer, the second one is removed
 
@@ -133,9 +134,11 @@ def strengths(flux: np.ndarray, times: np.ndarray) -> np.ndarray:
 def _refine_to_attacks(mono: np.ndarray, rate: int, times: np.ndarray) -> np.ndarray:
     """Move each time to the attack within `ATTACK_REACH`, where there is a clear one.
 
-    The attack is the instant that best divides the signal around the peak into two parts of constant power. This is the
-    Akaike information criterion as seismology uses it to pick arrival times. The power is that of the first difference
-    of the waveform, because attacks have high frequencies, and a bass note that continues has not.
+    The attack is the instant that best divides the signal around the peak into a softer and a louder part of constant
+    power. This is the Akaike information criterion as seismology uses it to pick arrival times. The power is that of
+    the first difference of the waveform, because attacks have high frequencies, and a bass note that continues has not.
+    The end of a click can divide the signal better than its beginning, so that alone does not keep an attack from being
+    taken; it must explain at least `LEAST_EXPLAINED` of what the best division does.
 
     Parameters
     ----------
@@ -167,9 +170,11 @@ def _refine_to_attacks(mono: np.ndarray, rate: int, times: np.ndarray) -> np.nda
     floor = 1e-7 * (energy[end] - energy[start]) / (end - start) + 1e-20  # avoids log(0) in silence
     before = (energy[split] - energy[start]) / (split - start) + floor
     after = (energy[end] - energy[split]) / (end - split) + floor
-    criterion = (split - start) * np.log(before) + (end - split) * np.log(after)
-    best = np.arange(len(times)), criterion.argmin(axis=1)
-    has_attack = after[best] >= before[best] * 10 ** (LEAST_ATTACK_DB / 10)
+    undivided = (end - start) * np.log((energy[end] - energy[start]) / (end - start) + floor)
+    explained = undivided - (split - start) * np.log(before) - (end - split) * np.log(after)
+    rising = np.where(after >= before * 10 ** (LEAST_ATTACK_DB / 10), explained, 0.0)
+    best = np.arange(len(times)), rising.argmax(axis=1)
+    has_attack = (rising[best] > 0) & (rising[best] >= LEAST_EXPLAINED * explained.max(axis=1, initial=0.0))
     return np.where(has_attack, (split[best] - context) / rate, times)
 
 
