@@ -14,7 +14,7 @@ from mirflow.core.audio import resample
 from mirflow.dsp import onset_network, rolls, soft_onsets, superflux
 from mirflow.dsp.superflux import FRAME, HOP, LAG_FRAMES, LEAD_FRAMES, RATE
 
-VERSION = 5  # of the onsets; raise it when their times change
+VERSION = 6  # of the onsets; raise it when their times change
 
 LEAST_PROBABILITY = 0.65  # of an onset, by the network
 LEAST_STRENGTH = 0.4  # dB, of such an onset: the network also finds loops of sampled sounds, which hardly change levels
