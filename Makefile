@@ -130,7 +130,10 @@ train-beats: $(VENV)/dev.done
 	$(BIN)/python -m training.beat_pieces "$$TRAIN" "$$WORK/pieces" valid 0 200 && \
 	$(BIN)/python -m training.beat_pieces "$$TRAIN" "$$WORK/pieces" test 0 266 && \
 	$(BIN)/python -m training.beat_pieces "$$TRAIN" "$$WORK/pieces" train 0 $(BEAT_PIECES) && \
-	$(BIN)/python -m training.beat_net "$$WORK/pieces" "$$WORK" $(ARGS) && \
+	$(BIN)/python -m training.beat_net "$$WORK/pieces" "$$WORK/first" $(ARGS) && \
+	$(BIN)/python -m training.beat_pieces "$$TRAIN" "$$WORK/pieces" train $(BEAT_PIECES) $(BEAT_PIECES) && \
+	$(BIN)/python -m training.beat_net "$$WORK/pieces" "$$WORK" --resume "$$WORK/first/best.pt" \
+	    --rate 2e-3 --steps 14000 $(ARGS) && \
 	$(BIN)/python -m training.export_beats "$$WORK/best.pt" scripts/mirflow/dsp/beats/network.npz && \
 	$(BIN)/python -m benchmarks.eval_beats "$$WORK/pieces/test"
 
