@@ -122,7 +122,7 @@ eval-beats eval-stems eval-drums eval-onsets: $(VENV)/dev.done
 eval-sources: $(VENV)/base.done
 	@$(BIN)/python -m benchmarks.sources $(FILES) $(ARGS)
 
-# Pieces and scores that exist already are kept, so this continues what was interrupted.
+# Pieces and scores that exist already are kept; a training that was interrupted begins again.
 train-beats: $(VENV)/dev.done
 	@$(PIP) -r training/requirements.txt
 	@export PYTHONPATH=scripts:. OMP_NUM_THREADS=1; \
