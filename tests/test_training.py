@@ -1,13 +1,14 @@
 """The programs in training/: the optimiser, and how pieces are made."""
 
 import argparse
+from copy import deepcopy
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from training import pieces  # noqa: E402
+from training import beat_net, pieces  # noqa: E402
 from training.optimiser import Muon, orthogonal  # noqa: E402
 
 
@@ -53,3 +54,27 @@ def test_only_missing_pieces_are_made_and_unfinished_ones_are_not_read(tmp_path)
 
 def _write(index, file):
     np.savez(file, index=index)
+
+
+@pytest.mark.parametrize(("loss_of_mean", "kept"), [(0.5, "mean"), (1.5, "last")])
+def test_the_mean_with_the_best_weights_before_the_rate_falls_is_kept_if_better(
+    tmp_path, monkeypatch, loss_of_mean, kept
+):
+    for split in ("train", "valid"):
+        (tmp_path / split).mkdir()
+        piece = {"mel": np.ones((320, 64), np.float16), "beats": np.arange(6) / 2, "positions": np.arange(6) % 4 + 1}
+        np.savez(tmp_path / split / "0.npz", **piece, kind="clicks")
+    losses, seen = iter([3, 2, 4, 1, loss_of_mean]), []
+
+    def validate(network, _):
+        seen.append(deepcopy(network.state_dict()))
+        return dict.fromkeys(("loss", "beat", "downbeat", "tempo"), next(losses))
+
+    for name, value in {"CROP": 256, "BATCH": 2, "CHECKED": 1, "validate": validate}.items():
+        monkeypatch.setattr(beat_net, name, value)
+    beat_net.train(tmp_path, tmp_path, steps=4, peak_rate=4e-3, channels=8, resume=None)
+    weights = torch.load(tmp_path / "best.pt", weights_only=True)["out.2.weight"]
+    _, early, _, last, mean = (state["out.2.weight"] for state in seen)
+    assert not torch.equal(early, last)
+    assert torch.allclose(mean, 0.7 * last + 0.3 * early)
+    assert torch.equal(weights, {"mean": mean, "last": last}[kept])
