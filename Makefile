@@ -132,9 +132,16 @@ train-beats: $(VENV)/dev.done
 	$(BIN)/python -m training.beat_pieces "$$TRAIN" "$$WORK/pieces" train 0 $(BEAT_PIECES) && \
 	$(BIN)/python -m training.beat_net "$$WORK/pieces" "$$WORK/first" $(ARGS) && \
 	$(BIN)/python -m training.beat_pieces "$$TRAIN" "$$WORK/pieces" train $(BEAT_PIECES) $(BEAT_PIECES) && \
-	$(BIN)/python -m training.beat_net "$$WORK/pieces" "$$WORK" --resume "$$WORK/first/best.pt" \
+	$(BIN)/python -m training.beat_net "$$WORK/pieces" "$$WORK/second" --resume "$$WORK/first/best.pt" \
 	    --rate 2e-3 --steps 14000 $(ARGS) && \
-	$(BIN)/python -m training.export_beats "$$WORK/best.pt" scripts/mirflow/dsp/beats/network.npz && \
+	$(BIN)/python -m training.beat_pieces "$$TRAIN" "$$WORK/pieces" train $$((2 * $(BEAT_PIECES))) $$((2 * $(BEAT_PIECES))) && \
+	$(BIN)/python -m training.beat_net "$$WORK/pieces" "$$WORK/third" --resume "$$WORK/second/best.pt" \
+	    --first $$((2 * $(BEAT_PIECES))) --rate 2e-3 --steps 14000 $(ARGS) && \
+	for half in 0 1; do \
+	    $(BIN)/python -m training.beat_net "$$WORK/pieces" "$$WORK/fourth-$$half" --resume "$$WORK/third/last.pt" \
+	        --first $$((2 * $(BEAT_PIECES))) --half $$half --rate 1.5e-3 --steps 7000 $(ARGS) || exit 1; \
+	done && \
+	$(BIN)/python -m training.export_beats "$$WORK"/fourth-?/best.pt scripts/mirflow/dsp/beats/network.npz && \
 	$(BIN)/python -m benchmarks.eval_beats "$$WORK/pieces/test"
 
 train-drums: $(VENV)/dev.done

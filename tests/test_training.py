@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from training import beat_net, pieces  # noqa: E402
+from training import beat_net, export_beats, pieces  # noqa: E402
 from training.optimiser import Muon, orthogonal  # noqa: E402
 
 
@@ -50,6 +50,7 @@ def test_only_missing_pieces_are_made_and_unfinished_ones_are_not_read(tmp_path)
     (folder / "000003.npz").unlink()
     found = pieces.Pieces(folder, "[0-9]*.npz", lambda path: int(np.load(path)["index"]))
     assert list(found) == [2, 4]
+    assert list(pieces.Pieces(folder, "[0-9]*.npz", lambda path: int(path.stem), lambda number: number > 2)) == [4]
 
 
 def _write(index, file):
@@ -78,3 +79,10 @@ def test_the_mean_with_the_best_weights_before_the_rate_falls_is_kept_if_better(
     assert not torch.equal(early, last)
     assert torch.allclose(mean, 0.7 * last + 0.3 * early)
     assert torch.equal(weights, {"mean": mean, "last": last}[kept])
+
+
+def test_the_mean_of_weights_keeps_whole_numbers():
+    states = [{"weight": torch.tensor([1.0, 4.0]), "batches": torch.tensor(3)},
+              {"weight": torch.tensor([3.0, 2.0]), "batches": torch.tensor(8)}]  # fmt: skip
+    mean = export_beats.mean(states)
+    assert mean["weight"].tolist() == [2, 3] and mean["batches"].item() == 3

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.beat_scores import score
+from mirflow.dsp import layers
 from mirflow.dsp.beats import network
 from mirflow.rhythm import decoders, embedded
 
 
 def outputs(pieces: Path, weights: Path, every: int) -> Iterator[tuple]:
     """Yield kind, outputs of the network, beats and positions of every so-many-th piece."""
-    with np.load(weights) as stored:
-        values = {name: stored[name].astype(np.float32) for name in stored.files}
+    values = layers.load(weights)
     for path in sorted(pieces.glob("*.npz"))[::every]:
         with np.load(path) as piece:
             mel = piece["mel"].astype(np.float32)

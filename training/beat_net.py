@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 
@@ -237,7 +238,15 @@ def validate(network: BeatNet, pieces: list[Piece]) -> dict[str, float]:
     return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
 
 
-def train(folder: Path, work: Path, steps: int, peak_rate: float, channels: int, resume: Path | None) -> None:
+def train(
+    folder: Path,
+    work: Path,
+    steps: int,
+    peak_rate: float,
+    channels: int,
+    resume: Path | None,
+    wanted: Callable[[int], bool] = lambda _: True,
+) -> None:
     """Train; keep the average of the weights that has the smallest loss on the set for early stopping.
 
     If its mean with the best one before the rate falls is better still, that is kept.
@@ -253,7 +262,10 @@ def train(folder: Path, work: Path, steps: int, peak_rate: float, channels: int,
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.996), use_buffers=True
     )
     optimiser = Muon(network, ("out", "tempo"), peak_rate)
-    pieces = {split: Pieces(folder / split, "[0-9]*.npz", Piece) for split in ("train", "valid")}
+    pieces = {
+        "train": Pieces(folder / "train", "[0-9]*.npz", Piece, wanted),
+        "valid": Pieces(folder / "valid", "[0-9]*.npz", Piece),
+    }
     print(f"{sum(p.numel() for p in network.parameters())} weights; {len(pieces['train'])} pieces", flush=True)
     began, best, early = time.time(), np.inf, {}
     running: list[dict[str, float]] = []
@@ -309,11 +321,17 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=4e-3)
     parser.add_argument("--channels", type=int, default=CHANNELS)
     parser.add_argument("--resume", type=Path, help="WORK/last.pt of a run before, also of one without attention")
+    parser.add_argument("--first", type=int, default=0, help="number of the first piece to learn from; all take memory")
+    parser.add_argument("--half", type=int, choices=(0, 1), help="learn from the pieces with even (0) or odd numbers")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     arguments.work.mkdir(parents=True, exist_ok=True)
-    train(arguments.pieces, arguments.work, arguments.steps, arguments.rate, arguments.channels, arguments.resume)
+    half = (0, 1) if arguments.half is None else (arguments.half,)
+    train(
+        arguments.pieces, arguments.work, arguments.steps, arguments.rate, arguments.channels, arguments.resume,
+        lambda number: number >= arguments.first and number % 2 in half,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -21,11 +21,12 @@ SECONDS = 45.0
 KINDS = {
     "band": 0.28,
     "composed": 0.24,
-    "scores": 0.2,
+    "scores": 0.17,
     "piano": 0.08,
     "pianist": 0.04,
-    "drums": 0.06,
+    "drums": 0.09,
     "patterns": 0.05,
+    "loops": 0.05,
     "clicks": 0.015,
     "none": 0.035,
 }
@@ -177,6 +178,12 @@ def patterns(random, folder: Path, split: str) -> Performance:
     return composed(random, folder, split, pitched=False)
 
 
+def loops(random, folder: Path, split: str) -> Performance:
+    """Loops of a kick on each beat and hi-hats."""
+    score, bpm = compose.loop(random, SECONDS)
+    return perform(score, _times(random, len(score.beats), bpm, "steady", 0.0), random, _jitter(random) / 2)
+
+
 def scores(random, folder: Path, split: str) -> Performance:
     """A written score from the corpus of music21, for random instruments, with the freedom of a performer."""
     collections = list(sources.corpus(folder, split).values())
@@ -264,8 +271,8 @@ def fitting_chord(notes: np.ndarray) -> tuple[int, int]:
     return max(choices)[1:]
 
 
-MAKERS = {"band": band, "composed": composed, "drums": drums, "patterns": patterns, "piano": piano, "pianist": pianist,
-          "scores": scores}  # fmt: skip
+MAKERS = {"band": band, "composed": composed, "drums": drums, "loops": loops, "patterns": patterns, "piano": piano,
+          "pianist": pianist, "scores": scores}  # fmt: skip
 
 
 def without_beats(random, split: str) -> np.ndarray:

@@ -85,8 +85,10 @@ def drum_bar(random: np.random.Generator, beats: int, subdivisions: int, bpm: fl
         put(every + 2 / 3, keeper, random.uniform(50, 80))
     # Kick and snare
     if beats == 4:
-        styles = {"rock": 0.36, "floor": 0.13, "half": 0.1 if not slow else 0.03, "double": 0.06 if not fast else 0.02,
-                  "ska": 0.05, "drop": 0.06, "motown": 0.04, "train": 0.04, "bossa": 0.05, "jazz": 0.05, "sparse": 0.06,
+        # Fast bars with a stroke every second beat or fewer look like slow ones, so these are rare.
+        styles = {"rock": 0.36, "floor": 0.22 if not fast else 0.08, "half": 0.1 if not (slow or fast) else 0.03,
+                  "double": 0.06 if not fast else 0.02, "ska": 0.05, "drop": 0.06 if not fast else 0.02, "motown": 0.04,
+                  "train": 0.04, "bossa": 0.05, "jazz": 0.05, "sparse": 0.06 if not fast else 0.02,
                   "free": 0.06}  # fmt: skip
         weights = np.array(list(styles.values()))
         style = random.choice(list(styles), p=weights / weights.sum())
@@ -104,7 +106,7 @@ def drum_bar(random: np.random.Generator, beats: int, subdivisions: int, bpm: fl
                 put([t for t in (0.75, 1.75, 2.25, 3.75) if random.random() < 0.4], SNARE, 40)
         elif style == "floor":
             put(every, KICK, 110)
-            if random.random() < 0.75:
+            if random.random() < 0.55:
                 put([1, 3], backbeat, 95)
             if random.random() < 0.6 and subdivisions == 4:
                 put(every + 0.5, random.choice([OPEN, CLOSED]), 90)
@@ -151,7 +153,7 @@ def drum_bar(random: np.random.Generator, beats: int, subdivisions: int, bpm: fl
     else:
         put(groups, KICK, 108)
         rest = [b for b in range(beats) if b not in groups]
-        style = random.random()
+        style = random.random() * (0.9 if fast else 1.0)
         if style < 0.45:  # the last beats of each group
             ends = [b - 1 for b in [*groups[1:], beats] if b - 1 not in groups]
             put(ends, SNARE, 100)
@@ -198,6 +200,56 @@ def drum_track(random: np.random.Generator, bars: int, beats: int, subdivisions:
             pattern = [*pattern, (0.0, CRASH, 110)]
         out.extend((bar * beats + t, drum, velocity) for t, drum, velocity in pattern if 0 <= t < beats)
     return out
+
+
+HELD_PROGRAMS = (16, 17, 18, 19, 20, 21, 48, 50, 52, 62, 81, 88, 89, 90, 92, 94, 95)
+
+
+def loop(random: np.random.Generator, seconds: float) -> tuple[Score, float]:
+    """Compose a loop: a kick on each beat, mostly with hi-hats, over nothing or over a chord that is held.
+
+    Without a backbeat and without chords that change, only the kick tells the beat from the hi-hats between.
+
+    Returns
+    -------
+    the score, whose unit is a beat, and its tempo in beats per minute
+    """
+    bpm = float(np.clip(np.exp(random.normal(np.log(118), 0.24)), 66, 190))
+    bars = max(2, int(np.ceil(seconds * bpm / 240)))
+    score = Score(*metre(bars, 4))
+    drums = score.part(DRUMS)
+    hats = random.choice(["halves", "offbeats", "quarters", "beats", "none"], p=[0.36, 0.22, 0.2, 0.08, 0.14])
+    times = {"halves": np.arange(0, 4, 0.5), "offbeats": np.arange(4) + 0.5, "quarters": np.arange(0, 4, 0.25),
+             "beats": np.arange(4), "none": ()}[hats]  # fmt: skip
+    hat, level = int(random.choice([CLOSED, CLOSED, CLOSED, PEDAL, OPEN, RIDE, 69, 70])), random.uniform(50, 110)
+    pattern = [(float(t), KICK, 110.0) for t in range(4)] + [(float(t), hat, level) for t in times]
+    if random.random() < 0.2:
+        pattern += [(t, int(random.choice([CLAP, SNARE, RIM])), 90.0) for t in (1.0, 3.0)]
+    if random.random() < 0.15:
+        drum = int(random.choice(PERCUSSION))
+        pattern += [(float(t), drum, 70.0) for t in random.choice(np.arange(0, 4, 0.25), 3, replace=False)]
+    spread = random.choice([0.0, 4.0])
+    for bar in range(bars):
+        for t, drum, strength in pattern:
+            velocity = int(np.clip(random.normal(strength, spread), 15, 127))
+            score.notes.append((4 * bar + t, 0.2, drum, velocity, drums))
+    root, marked = int(random.integers(-6, 6)), False
+    if random.random() < 0.6:
+        part = score.part(int(random.choice(HELD_PROGRAMS)))
+        held = int(random.choice([4, 8, bars]))  # bars
+        marked = held < bars
+        chord = [57 + root + k for k in ((0, 3, 7), (0, 4, 7), (0, 7, 12), (0,))[random.integers(4)]]
+        for bar in range(0, bars, held):
+            step = int(random.choice([0, 3, 5, 7, 10])) if bar else 0
+            score.notes += [(4.0 * bar, 4 * held - 0.05, pitch + step, 70, part) for pitch in chord]
+    if random.random() < 0.4:
+        part = score.part(int(random.choice(BASS_PROGRAMS)))
+        step, shift = ((4.0 * bars, 0.0), (1.0, 0.0), (1.0, 0.5), (0.5, 0.0))[random.integers(4)]
+        starts = np.arange(shift, 4 * bars, step)
+        score.notes += [(float(t), step * 0.9, 45 + root, 90, part) for t in starts]
+    if not marked:
+        score.positions[:] = 0  # nothing says where a bar begins
+    return score, bpm
 
 
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10), "dorian": (0, 2, 3, 5, 7, 9, 10)}

@@ -1,4 +1,7 @@
-"""Write the weights of a trained beat network for mirflow: `python -m training.export_beats WORK/best.pt FILE.npz`."""
+"""Write the weights of a trained beat network for mirflow: `python -m training.export_beats WEIGHTS.pt ... FILE.npz`.
+
+Of several trainings with the same start, the mean is written.
+"""
 
 import io
 import sys
@@ -100,13 +103,22 @@ def write(path: Path, stored: dict[str, np.ndarray]) -> None:
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue(), zipfile.ZIP_DEFLATED)
 
 
+def mean(states: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Return the mean of weights; whole numbers are those of the first."""
+    return {
+        name: torch.stack([state[name] for state in states]).mean(dim=0) if first.is_floating_point() else first
+        for name, first in states[0].items()
+    }
+
+
 def main() -> None:
     """Export, and print how large the file is."""
-    state = torch.load(sys.argv[1], weights_only=True)
+    *paths, out = map(Path, sys.argv[1:])
+    state = mean([torch.load(path, weights_only=True) for path in paths])
     network = BeatNet(state["flatten.weight"].shape[0])
     network.load_state_dict(state)
-    write(Path(sys.argv[2]), arrays(network.eval()))
-    print(f"{sys.argv[2]}: {Path(sys.argv[2]).stat().st_size} bytes")
+    write(out, arrays(network.eval()))
+    print(f"{out}: {out.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

@@ -20,18 +20,22 @@ class Pieces(list):
     ----------
     pattern : of their files' names
     read : file → piece
+    wanted : number of a piece → whether it counts
     """
 
-    def __init__(self, folder: Path, pattern: str, read: Callable[[Path], Any]) -> None:
+    def __init__(
+        self, folder: Path, pattern: str, read: Callable[[Path], Any], wanted: Callable[[int], bool] = lambda _: True
+    ) -> None:
         super().__init__()
-        self.folder, self.pattern, self.read, self.known = folder, pattern, read, set()
+        self.folder, self.pattern, self.read, self.wanted, self.known = folder, pattern, read, wanted, set()
         self.look()
 
     def look(self) -> None:
         """Read those that have been made since the last look: a training may begin while pieces are made."""
         for path in sorted(set(self.folder.glob(self.pattern)) - self.known):
             self.known.add(path)
-            self.append(self.read(path))
+            if self.wanted(int(path.stem)):
+                self.append(self.read(path))
 
 
 def arguments_of(description: str, *folders: str) -> argparse.Namespace:

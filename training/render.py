@@ -114,7 +114,10 @@ def _formula_drums(notes: np.ndarray, random: np.random.Generator, rate: int, to
         return np.sin(2 * np.pi * np.cumsum(frequency) / rate) * np.exp(-time / decay)
 
     u = random.uniform
-    kick = swept(u(90, 300), u(38, 70), u(0.01, 0.05), u(0.06, 0.3)) + u(0, 0.3) * filtered(1500, 6000, 0.004)
+    low = u(38, 70)
+    kick = swept(u(90, 300), low, u(0.01, 0.05), u(0.06, 0.3)) + u(0, 0.3) * filtered(1500, 6000, 0.004)
+    if random.random() < 0.25:  # of an early drum machine: a sine without a click
+        kick = swept(low, low, 1.0, u(0.04, 0.3))
     tone = swept(u(180, 330), u(150, 240), 0.02, u(0.03, 0.12))
     snare = u(0.2, 0.8) * tone + filtered(u(300, 1500), u(5000, 9000), u(0.04, 0.18)) * u(0.5, 1.5)
     hat_low = u(4000, 7500)

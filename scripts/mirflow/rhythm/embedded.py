@@ -9,7 +9,7 @@ from mirflow.core.audio import Audio
 from mirflow.dsp.beats import log_mel, network
 from mirflow.rhythm.activations import Activations, beat_intervals
 
-VERSION = 4  # of the activations; raise it when their values change
+VERSION = 5  # of the activations; raise it when their values change
 # A frame is rarely a beat, so log odds are below 0 wherever the network is not sure. What exceeds this constant is
 # evidence for a beat. It and the weight were chosen with `training.beat_constants`.
 BEAT_PRIOR = -1.5  # nats
