@@ -42,7 +42,7 @@ def report(directory: Path, decoder: str, backend: str = "embedded", entry: str 
 
     Parameters
     ----------
-    directory : holds <id>/mix.flac with beats.txt and downbeats.txt, or <set>/<id>/mix.flac
+    directory : holds <id>/mix.flac with beats.txt and downbeats.txt (empty: unknown), or <set>/<id>/mix.flac
     decoder : name out of `DECODERS`
     backend : name out of `backends.NAMES`
     entry : the model that the backend needs, by its name in config/models.yaml
@@ -80,13 +80,14 @@ def report(directory: Path, decoder: str, backend: str = "embedded", entry: str 
             began = time.process_time()
             found, found_downbeats = track(mix)
             spent = (time.process_time() - began) / mix.duration * 60
-            downbeat_f = np.nan if found_downbeats is None else score(downbeats, found_downbeats)[0]
+            known = found_downbeats is not None and len(downbeats)
+            downbeat_f = score(downbeats, found_downbeats)[0] if known else np.nan
             rows[name].append((*score(beats, found), downbeat_f, spent))
             yield _line(piece.name, name, rows[name][-1])
         if number + 1 == len(pieces) or pieces[number + 1].parent != piece.parent:
             label = "mean" if piece.parent == directory else f"mean of {piece.parent.name}"
             for name in rows:
-                yield _line(label, name, np.mean(rows[name], axis=0))
+                yield _line(label, name, np.ma.masked_invalid(rows[name]).mean(axis=0).filled(np.nan))
                 rows[name].clear()
 
 

@@ -22,21 +22,26 @@ def test_scores_of_known_answers(found, scores):
 
 
 def test_clicks_are_found_by_our_tracker_and_by_the_others(tmp_path, capsys):
-    piece = tmp_path / "clicks"
     samples = 1e-4 * np.random.default_rng(0).standard_normal(25 * RATE)
     decay = np.exp(-np.arange(2000) / 200) * np.sin(np.arange(2000) * 2 * np.pi * 1500 / RATE)
     for index, beat in enumerate(BEATS):
         at = round(beat * RATE)
         samples[at : at + len(decay)] += (0.8 if index % 4 == 0 else 0.4) * decay
-    write(piece / "mix.flac", samples)
-    for name, times in (("beats", BEATS), ("downbeats", BEATS[::4])):
-        (piece / f"{name}.txt").write_text("".join(f"{time:.6f}\n" for time in times))
+    for piece, downbeats in ((tmp_path / "clicks", BEATS[::4]), (tmp_path / "unknown bars", BEATS[:0])):
+        write(piece / "mix.flac", samples)
+        for name, times in (("beats", BEATS), ("downbeats", downbeats)):
+            (piece / f"{name}.txt").write_text("".join(f"{time:.6f}\n" for time in times))
     eval_beats.main([str(tmp_path)])
     rows = [line.rsplit(maxsplit=5) for line in capsys.readouterr().out.splitlines()[2:]]
     beat_f = {head: float(row[0]) for head, *row in rows}
     trackers = ("embedded, hmm", "librosa beat_track", "Essentia multifeature", "Essentia degara")
-    assert list(beat_f) == [f"{piece:32s} {tracker}" for piece in ("clicks", "mean") for tracker in trackers]
+    assert list(beat_f) == [
+        f"{piece:32s} {tracker}" for piece in ("clicks", "unknown bars", "mean") for tracker in trackers
+    ]
     assert beat_f[f"{'clicks':32s} embedded, hmm"] > 0.95
+    downbeat_f = {head: row[3] for head, *row in rows if head.endswith("embedded, hmm")}
+    assert downbeat_f[f"{'unknown bars':32s} embedded, hmm"] == "-"
+    assert downbeat_f[f"{'mean':32s} embedded, hmm"] == downbeat_f[f"{'clicks':32s} embedded, hmm"] != "-"
     assert beat_f[f"{'mean':32s} librosa beat_track"] == beat_f[f"{'clicks':32s} librosa beat_track"] > 0.9
 
 
