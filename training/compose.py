@@ -153,7 +153,7 @@ def drum_bar(random: np.random.Generator, beats: int, subdivisions: int, bpm: fl
     else:
         put(groups, KICK, 108)
         rest = [b for b in range(beats) if b not in groups]
-        style = random.random() * (0.9 if fast else 1.0)
+        style = random.random() * (0.9 if fast else 1.0)  # fast bars always have more than the kick
         if style < 0.45:  # the last beats of each group
             ends = [b - 1 for b in [*groups[1:], beats] if b - 1 not in groups]
             put(ends, SNARE, 100)

@@ -27,7 +27,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "sets",
         type=Path,
-        help="directory of <id>/mix.flac, beats.txt and downbeats.txt (a time in s per line), or of such directories",
+        help="directory of <id>/mix.flac, beats.txt and downbeats.txt (a time in s per line; no downbeats: unknown), "
+        "or of such directories",
     )
     parser.add_argument("--backend", choices=backends.NAMES, default="embedded", help="what finds the beats")
     parser.add_argument("--entry", default="", help="the model in config/models.yaml, for backends that need one")
