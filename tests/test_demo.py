@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from mirflow.core import audio
+from mirflow.rhythm import decoders, embedded
+
 DEMO = Path(__file__).parent.parent / "demo"
 
 
@@ -43,3 +46,12 @@ def test_bass_and_drums_strike_on_the_downbeats(made, name):
 def test_the_demo_stays_small():
     sizes = [path.stat().st_size for path in DEMO.rglob("*") if path.suffix in (".flac", ".ogg")]
     assert len(sizes) == 2 and max(sizes) < 1.5e6 and sum(sizes) < 2e6
+
+
+@pytest.mark.parametrize(("file", "tempo", "bar"), [("Nightline.flac", 112, 4), ("waltzes/Paper Boat.ogg", 126, 3)])
+def test_the_beats_of_the_demo_are_found_at_its_tempo(file, tempo, bar):
+    """The waltz has little but a chord a bar: a beat a bar, at 42 bpm, would explain it too."""
+    grid = decoders.decode(embedded.activations(audio.read(DEMO / file)))
+    beats = (grid.beats - 0.1) * tempo / 60  # the music begins after 0.1 s
+    assert np.abs(beats - np.arange(len(beats))).max() < 0.05 and len(beats) > 30
+    assert np.array_equal(grid.downbeats, grid.beats[::bar])

@@ -15,9 +15,9 @@ VERSION = 5  # of the activations; raise it when their values change
 BEAT_PRIOR = -1.5  # nats
 TEMPO_WEIGHT = 1.5  # nats per second, times the log of the tempo's probability over the average one
 TEMPO_WINDOW = 1.0  # s
-# Where double or half the tempo explains the music as well, the one nearer to the usual tempo is meant.
+# Where double, half or a third of the tempo explains the music as well, the one nearer to the usual tempo is meant.
 USUAL_TEMPO, TEMPO_SPREAD = 110.0, 0.5  # beats per minute, standard deviation of its logarithm
-USUAL_WEIGHT = 1.0  # nats per second, times the log of the usual tempo's bell
+USUAL_WEIGHT = 3.0  # nats per second, times the log of the usual tempo's bell
 LONGEST_BREAK = 2.0  # s; beats continue through a silence up to this duration, and stop at a longer one
 
 
